@@ -1,0 +1,333 @@
+package emitter
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/descartes-tasks/descartes/schema"
+)
+
+// page is how many events or tasks a subscription takes at a time, and roundBytes
+// about how much memory those from the tail may have: the most that it holds
+// while it waits for its peer.
+const (
+	page       = 256
+	readPage   = 64 // of those read back from the journal, which nobody else holds
+	roundBytes = 256 << 10
+)
+
+// readRetry is how long a subscription waits before it reads again after the
+// journal could not be read.
+const readRetry = time.Second
+
+// ErrResynced ends a subscription whose next events were pruned, and which did not
+// ask for a snapshot. Its subscriber was told.
+var ErrResynced = errors.New("subscription ended by a resync")
+
+var (
+	errStopped    = errors.New("subscription stopped")
+	errUnreadable = errors.New("the journal cannot be read now")
+)
+
+// run is the goroutine of a subscription.
+func (s *Subscription) run() {
+	defer close(s.done)
+	s.sentAt = time.Now()
+	s.timer = time.NewTimer(s.emitter.config.BookmarkEvery)
+	defer s.timer.Stop()
+	err := s.follow()
+	s.emitter.counts.held.Add(-int64(s.held))
+	if !errors.Is(err, errStopped) {
+		s.emitter.counts.remove(s)
+		s.sink.Ended(err)
+	}
+}
+
+// follow delivers until the subscription ends; the error says why. The order of
+// each round matters: first the signal, then what is there, then the wait for
+// that signal. In any other order an event in between would be missed.
+func (s *Subscription) follow() error {
+	if s.spec.Snapshot {
+		if err := s.snapshot(); err != nil {
+			return err
+		}
+	}
+	for {
+		more, changed, err := s.advance()
+		switch {
+		case errors.Is(err, schema.ErrCompacted):
+			err = s.resync()
+		case errors.Is(err, errUnreadable):
+			err = s.pause(s.deadline())
+		case err == nil:
+			err = s.wait(more, changed, s.deadline())
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// advance takes what is there and delivers it, in its turn; more tells that there
+// was something. When the journal cannot be read, windows end all the same.
+func (s *Subscription) advance() (more bool, changed <-chan struct{}, err error) {
+	if err := s.takeTurn(); err != nil {
+		return false, nil, err
+	}
+	defer s.giveTurn()
+	items, changed, err := s.next()
+	if errors.Is(err, schema.ErrCompacted) {
+		return false, nil, err
+	}
+	if delivered := s.deliver(items); delivered != nil {
+		return false, nil, delivered
+	}
+	if err != nil {
+		return false, nil, errUnreadable
+	}
+	return len(items) > 0, changed, nil
+}
+
+// next gives the events after the place of the subscription: from the tail, or
+// when that has them no more a page from the journal. The signal is that of the
+// next event after these.
+func (s *Subscription) next() ([]*item, <-chan struct{}, error) {
+	place := s.place.Load()
+	items, last, changed, ok := s.emitter.tail.after(place)
+	if ok {
+		return round(items), changed, nil
+	}
+	events, err := s.emitter.journal.Events(s.ctx, place, last, readPage)
+	if err != nil {
+		return nil, nil, err
+	}
+	items = make([]*item, len(events))
+	for i := range events {
+		items[i] = &item{event: events[i]}
+	}
+	return items, changed, nil
+}
+
+// round gives the first items, as many as a subscription takes at a time. It is a
+// copy: a part of the tail would keep the whole tail in memory.
+func round(items []*item) []*item {
+	n, bytes := 0, 0
+	for n < min(page, len(items)) && bytes < roundBytes {
+		bytes += items[n].size()
+		n++
+	}
+	return slices.Clone(items[:n])
+}
+
+// deliver sends what is to be sent now: of items, and of windows and batches that
+// are over.
+func (s *Subscription) deliver(items []*item) error {
+	now := time.Now()
+	s.fold.expire(now, func(f folded) { s.push(now, f, time.Time{}) })
+	for _, it := range items {
+		v, err := s.look(it)
+		if err != nil {
+			return err
+		}
+		s.place.Store(it.event.Seq)
+		if out, send := s.fold.add(now, it, v); send {
+			announced := it.announced
+			if !s.live {
+				announced = time.Time{} // it is of the past
+			}
+			s.push(now, out, announced)
+		}
+	}
+	s.countHeld()
+	if err := s.send(s.batch.due(now)); err != nil {
+		return err
+	}
+	pastIsOver := !s.live && s.place.Load() >= s.past
+	if pastIsOver || now.Sub(s.sentAt) >= s.emitter.config.BookmarkEvery {
+		return s.bookmark(pastIsOver)
+	}
+	return nil
+}
+
+// look decides how the subscription sees an event.
+func (s *Subscription) look(it *item) (verdict, error) {
+	filter := &s.spec.Filter
+	v := verdict{
+		before: it.event.ChangeType != schema.Created,
+		after:  it.event.ChangeType != schema.Deleted,
+		wanted: filter.Wants(&it.event),
+		own:    it.event.Source != 0 && it.event.Source == s.spec.Source,
+	}
+	if filter.IsZero() {
+		return v, nil
+	}
+	before, after, err := it.states()
+	if err != nil {
+		return verdict{}, err
+	}
+	v.before = before != nil && filter.Match(before)
+	v.after = after != nil && filter.Match(after)
+	return v, nil
+}
+
+// push puts an event into what is sent next.
+func (s *Subscription) push(now time.Time, f folded, announced time.Time) {
+	s.emitter.counts.folded.Add(int64(f.coalesced - 1))
+	s.queue(now, Delivery{item: f.item, coalesced: f.coalesced, left: f.left, own: f.own, announced: announced})
+}
+
+func (s *Subscription) queue(now time.Time, d Delivery) {
+	d.epoch, d.cursor, d.includeTask = s.emitter.epoch, s.cursor(), !s.spec.WithoutTask
+	if s.batch.spec.Max > 0 {
+		s.batch.add(now, d)
+	} else {
+		s.out = append(s.out, d)
+	}
+}
+
+// cursor is the place up to which everything has been delivered: it never passes
+// a change that is held back.
+func (s *Subscription) cursor() int64 {
+	if floor, held := s.fold.floor(); held {
+		return floor - 1
+	}
+	return s.place.Load()
+}
+
+// send sends what is ready: what is not in batches, batches that are full, and,
+// if all is set, the one that is not.
+func (s *Subscription) send(all bool) error {
+	if len(s.out) > 0 {
+		err := s.sink.Send(s.out)
+		s.wrote(s.out)
+		clear(s.out) // they would keep their events in memory until the next ones come
+		if s.out = s.out[:0]; err != nil {
+			return err
+		}
+	}
+	for s.batch.full() || all && len(s.batch.waiting) > 0 {
+		batch := s.batch.take(s.emitter.config.Now().UnixMilli())
+		if err := s.sink.SendBatch(batch); err != nil {
+			return err
+		}
+		s.wrote(batch.Events)
+	}
+	return nil
+}
+
+// wrote counts what was sent.
+func (s *Subscription) wrote(events []Delivery) {
+	s.sentAt = time.Now()
+	s.sent += len(events)
+	s.emitter.counts.delivered.Add(int64(len(events)))
+	if observe := s.emitter.config.Delivered; observe != nil {
+		for i := range events {
+			if at := events[i].announced; !at.IsZero() {
+				observe(s.sentAt.Sub(at), len(events)-i)
+				return
+			}
+		}
+	}
+}
+
+// bookmark tells how far the subscription is, after everything before it.
+func (s *Subscription) bookmark(live bool) error {
+	if err := s.send(true); err != nil {
+		return err
+	}
+	s.live = s.live || live
+	s.sentAt = time.Now()
+	return s.sink.Send([]Delivery{s.special(schema.Event{
+		ChangeType: schema.Bookmark, Live: live,
+		Cursor: schema.Cursor{Epoch: s.emitter.epoch, Seq: s.cursor()}.String(),
+	})})
+}
+
+// special makes a delivery that stands for no change.
+func (s *Subscription) special(event schema.Event) Delivery {
+	if event.Timestamp == 0 {
+		event.Timestamp = s.emitter.config.Now().UnixMilli()
+	}
+	return Delivery{item: &item{event: event}, includeTask: !s.spec.WithoutTask}
+}
+
+// flush sends everything that is held back.
+func (s *Subscription) flush() (events int, err error) {
+	before := s.sent
+	now := time.Now()
+	s.fold.flush(now, func(f folded) { s.push(now, f, time.Time{}) })
+	s.countHeld()
+	err = s.send(true)
+	return s.sent - before, err
+}
+
+func (s *Subscription) countHeld() {
+	s.emitter.counts.held.Add(int64(s.fold.count - s.held))
+	s.held = s.fold.count
+}
+
+// deadline is when there will be something to do even if nothing happens.
+func (s *Subscription) deadline() time.Time {
+	at := s.sentAt.Add(s.emitter.config.BookmarkEvery)
+	if end, any := s.fold.next(); any && end.Before(at) {
+		at = end
+	}
+	if len(s.batch.waiting) > 0 && s.batch.by.Before(at) {
+		at = s.batch.by
+	}
+	return at
+}
+
+// wait returns when there is something to do: at once if there is more, else
+// after changed or at the given time; meanwhile it stops and flushes.
+func (s *Subscription) wait(more bool, changed <-chan struct{}, until time.Time) error {
+	if more {
+		select {
+		case <-s.ctx.Done():
+			return errStopped
+		case sent := <-s.flushes:
+			return s.answerFlush(sent)
+		default:
+			return nil
+		}
+	}
+	s.timer.Reset(time.Until(until))
+	select {
+	case <-s.ctx.Done():
+		return errStopped
+	case sent := <-s.flushes:
+		return s.answerFlush(sent)
+	case <-changed:
+	case <-s.timer.C:
+	}
+	return nil
+}
+
+// answerFlush looks first at what was committed before the flush was asked for:
+// that may have to be held back, too.
+func (s *Subscription) answerFlush(sent chan<- int) error {
+	for end := s.emitter.tail.end(); s.live && s.place.Load() < end; {
+		items, _, err := s.next()
+		if err != nil || len(items) == 0 {
+			break // follow sees to it
+		}
+		if err := s.deliver(items); err != nil {
+			sent <- 0
+			return err
+		}
+	}
+	n, err := s.flush()
+	sent <- n
+	return err
+}
+
+// pause waits until the journal may be readable again, but not beyond a deadline
+// where there is one.
+func (s *Subscription) pause(deadline time.Time) error {
+	until := time.Now().Add(readRetry)
+	if !deadline.IsZero() && deadline.Before(until) {
+		until = deadline
+	}
+	return s.wait(false, nil, until)
+}

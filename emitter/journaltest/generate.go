@@ -1,0 +1,121 @@
+package journaltest
+
+import (
+	"encoding/json"
+
+	"pgregory.net/rapid"
+
+	"github.com/descartes-tasks/descartes/schema"
+)
+
+// Few ids, names and values: random changes shall meet each other.
+var (
+	someIDs      = []string{"a", "b", "B", "c.1", "d", "e"}
+	someTitles   = []string{"one", "two", "zwölf \"12\"", "<&>\u2028\t\u007f", "😀"}
+	someMetadata = []string{
+		`{}`, `{"k":1.0}`, `{"k":null,"n":{"x":[]}}`, `{"n":{"x":null,"y":12345678901234567890}}`, `{"\u00e9":"\\\ud83d\ude00"}`,
+	}
+)
+
+// commit is what one Apply is called with.
+type commit []schema.Change
+
+// GoString shows it as JSON where rapid tells of a failure.
+func (c commit) GoString() string {
+	encoded, _ := json.MarshalIndent([]schema.Change(c), "", " ")
+	return string(encoded)
+}
+
+// commits generates changes. now is the clock that they share.
+func commits(now *int64) *rapid.Generator[commit] {
+	return rapid.Custom(func(t *rapid.T) commit {
+		all := make(commit, rapid.IntRange(1, 4).Draw(t, "changes"))
+		for i := range all {
+			*now += rapid.Int64Range(0, 2).Draw(t, "passed")
+			all[i] = schema.Change{
+				At:          *now,
+				Origin:      rapid.SampledFrom([]schema.Origin{schema.OriginRPC, schema.OriginLease}).Draw(t, "origin"),
+				Actor:       rapid.SampledFrom([]string{"", "anna", "\"<é>"}).Draw(t, "actor"),
+				Source:      rapid.Int64Range(0, 3).Draw(t, "source"),
+				Transaction: rapid.Bool().Draw(t, "transaction"),
+			}
+			most := 1
+			if all[i].Transaction {
+				most = 5
+			}
+			all[i].Operations = rapid.SliceOfN(operations(), 1, most).Draw(t, "operations")
+		}
+		return all
+	})
+}
+
+func operations() *rapid.Generator[schema.Operation] {
+	return rapid.Custom(func(t *rapid.T) schema.Operation {
+		id := rapid.SampledFrom(someIDs).Draw(t, "id")
+		op := rapid.SampledFrom([]schema.Op{schema.OpCreate, schema.OpUpdate, schema.OpUpdate, schema.OpDelete}).Draw(t, "op")
+		switch op {
+		case schema.OpCreate:
+			return normal(schema.Operation{Op: op, Create: draft(t, id)})
+		case schema.OpUpdate:
+			return normal(schema.Operation{Op: op, Update: &schema.UpdateParams{
+				ID: id, Patch: patch(t), ExpectedVersion: version(t),
+			}})
+		default:
+			return schema.Operation{Op: op, Delete: &schema.DeleteParams{ID: id, ExpectedVersion: version(t)}}
+		}
+	})
+}
+
+func draft(t *rapid.T, id string) *schema.Draft {
+	return &schema.Draft{
+		ID:           id,
+		Title:        rapid.SampledFrom(someTitles).Draw(t, "title"),
+		Description:  rapid.Ptr(rapid.SampledFrom(someTitles), true).Draw(t, "description"),
+		Status:       rapid.SampledFrom(schema.Statuses()).Draw(t, "status"),
+		Priority:     rapid.SampledFrom(schema.Priorities()).Draw(t, "priority"),
+		AssignedTo:   rapid.Ptr(rapid.SampledFrom(someTitles), true).Draw(t, "assigned_to"),
+		Dependencies: dependencies().Draw(t, "dependencies"),
+		Metadata:     json.RawMessage(rapid.SampledFrom(someMetadata).Draw(t, "metadata")),
+	}
+}
+
+func patch(t *rapid.T) schema.Patch {
+	return schema.Patch{
+		Title:        maybe(t, "title", rapid.SampledFrom(someTitles)),
+		Description:  maybeNull(t, "description", rapid.SampledFrom(someTitles)),
+		Status:       maybe(t, "status", rapid.SampledFrom(schema.Statuses())),
+		Priority:     maybe(t, "priority", rapid.SampledFrom(schema.Priorities())),
+		Complexity:   maybe(t, "complexity", rapid.SampledFrom(schema.Complexities())),
+		AssignedTo:   maybeNull(t, "assigned_to", rapid.SampledFrom(someTitles)),
+		Dependencies: maybeNull(t, "dependencies", dependencies()),
+		Metadata: maybeNull(t, "metadata", rapid.Map(rapid.SampledFrom(someMetadata),
+			func(s string) json.RawMessage { return json.RawMessage(s) })),
+	}
+}
+
+func dependencies() *rapid.Generator[[]string] {
+	return rapid.SliceOfNDistinct(rapid.SampledFrom(someIDs), 0, 3, rapid.ID)
+}
+
+func version(t *rapid.T) *int64 {
+	if rapid.IntRange(0, 4).Draw(t, "expects") > 0 {
+		return nil
+	}
+	return new(rapid.Int64Range(0, 30).Draw(t, "expected_version"))
+}
+
+// maybe is a member of a patch that is there one time in four.
+func maybe[T any](t *rapid.T, name string, values *rapid.Generator[T]) schema.Optional[T] {
+	if rapid.IntRange(0, 3).Draw(t, name+"?") > 0 {
+		return schema.Optional[T]{}
+	}
+	return schema.Some(values.Draw(t, name))
+}
+
+func maybeNull[T any](t *rapid.T, name string, values *rapid.Generator[T]) schema.Optional[T] {
+	o := maybe(t, name, values)
+	if o.Set && rapid.IntRange(0, 3).Draw(t, name+" null") == 0 {
+		return schema.Null[T]()
+	}
+	return o
+}

@@ -1,0 +1,133 @@
+package emitter
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/descartes-tasks/descartes/schema"
+)
+
+// item is an event on its way to subscribers: shared, never changed, with what
+// several of them need of it made at most once.
+type item struct {
+	event     schema.Event
+	announced time.Time // when it became visible; zero for one read back from the journal
+
+	encode     sync.Once
+	cursor     string
+	body       []byte
+	encodeLite sync.Once
+	liteBody   []byte // without the task
+
+	decode        sync.Once
+	before, after *schema.Task // before is nil for a creation, after for a deletion
+	decodeErr     error
+}
+
+// size is about how much memory an item holds.
+func (it *item) size() int { return 2*(len(it.event.Task)+len(it.event.Previous)) + 512 }
+
+// encoded gives what every subscriber of this event is sent of it.
+func (it *item) encoded(epoch string, includeTask bool) (cursor string, body []byte) {
+	it.encode.Do(func() {
+		it.cursor = schema.Cursor{Epoch: epoch, Seq: it.event.Seq}.String()
+		it.body = it.event.AppendBody(make([]byte, 0, len(it.event.Task)+len(it.event.Previous)+256), true)
+	})
+	if includeTask {
+		return it.cursor, it.body
+	}
+	it.encodeLite.Do(func() { it.liteBody = it.event.AppendBody(nil, false) })
+	return it.cursor, it.liteBody
+}
+
+// states gives the task before and after the change.
+func (it *item) states() (before, after *schema.Task, err error) {
+	it.decode.Do(func() {
+		var task *schema.Task
+		if task, it.decodeErr = schema.ParseTask(it.event.Task); it.decodeErr != nil {
+			return
+		}
+		switch it.event.ChangeType {
+		case schema.Created:
+			it.after = task
+		case schema.Deleted:
+			it.before = task
+		default:
+			it.after = task
+			it.before, it.decodeErr = task.Before(it.event.Previous)
+		}
+	})
+	return it.before, it.after, it.decodeErr
+}
+
+// tail holds the newest announced events, without gaps, and wakes those who wait
+// for more.
+type tail struct {
+	maxItems, maxBytes int
+
+	mu      sync.RWMutex
+	items   []*item       // consecutive; readers keep slices of it, so it is only ever appended to and resliced
+	bytes   int           // of items
+	dropped int           // items that the array behind items may still keep in memory
+	last    int64         // Seq of the newest announced event, whether it is in items or not
+	changed chan struct{} // closed and replaced when last moves
+}
+
+func newTail(last int64, maxItems, maxBytes int) *tail {
+	return &tail{maxItems: maxItems, maxBytes: maxBytes, last: last, changed: make(chan struct{})}
+}
+
+// end gives the Seq of the newest announced event.
+func (t *tail) end() int64 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.last
+}
+
+// after returns the events after seq, none if there are none yet. It is not ok if
+// some of them are no longer in memory. last is the newest announced Seq; changed
+// is closed when it has moved: whoever gets nothing waits on that one.
+func (t *tail) after(seq int64) (items []*item, last int64, changed <-chan struct{}, ok bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	missing := t.last - seq
+	if missing > int64(len(t.items)) {
+		return nil, t.last, t.changed, false
+	}
+	return t.items[len(t.items)-int(max(missing, 0)):], t.last, t.changed, true
+}
+
+// extend appends items, the first of which follows the newest announced event.
+func (t *tail) extend(items []*item) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, it := range items {
+		t.bytes += it.size()
+	}
+	t.items = append(t.items, items...)
+	t.last = items[len(items)-1].event.Seq
+	drop := 0
+	for len(t.items)-drop > t.maxItems || t.bytes > t.maxBytes && drop < len(t.items)-1 {
+		t.bytes -= t.items[drop].size()
+		drop++
+	}
+	t.items = t.items[drop:]
+	if t.dropped += drop; t.dropped > len(t.items) {
+		t.items, t.dropped = slices.Clone(t.items), 0
+	}
+	t.wake()
+}
+
+// skipTo forgets everything up to seq, which nobody can read any more.
+func (t *tail) skipTo(seq int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.items, t.bytes, t.dropped, t.last = nil, 0, 0, seq
+	t.wake()
+}
+
+func (t *tail) wake() {
+	close(t.changed)
+	t.changed = make(chan struct{})
+}
