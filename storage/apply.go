@@ -1,0 +1,334 @@
+package storage
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/descartes-tasks/descartes/schema"
+)
+
+// lockPatience is how long a write waits while another process has the lock.
+const lockPatience = 5 * time.Second
+
+// lockRetry is the time between two tries. SQLite's own busy handler would sleep
+// up to 100 ms too long.
+const lockRetry = time.Millisecond
+
+// transaction is one group of changes on its way into the file.
+type transaction struct {
+	statements
+	seq    int64 // newest seq given
+	events []schema.Event
+	change *schema.Change // being applied
+}
+
+// Apply makes changes as emitter.Journal says.
+func (d *DB) Apply(ctx context.Context, changes []schema.Change) ([]schema.Outcome, []schema.Event, error) {
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	d.pace.yield(d.shm)
+	if err := d.begin(ctx); err != nil {
+		return nil, nil, storageError(err)
+	}
+	outcomes, events, err := d.applyAll(changes)
+	if err != nil {
+		d.rollback()
+		return nil, nil, storageError(err)
+	}
+	d.commits.Add(1)
+	d.changes.Add(int64(len(changes)))
+	d.pace.committed()
+	return outcomes, events, nil
+}
+
+// begin takes the write lock, waiting for another process that has it.
+func (d *DB) begin(ctx context.Context) error {
+	return d.patiently(ctx, func() error { return d.exec("BEGIN IMMEDIATE") })
+}
+
+// patiently tries again while another process has the file locked.
+func (d *DB) patiently(ctx context.Context, try func() error) error {
+	deadline := time.Now().Add(d.patience)
+	for {
+		err := try()
+		if err == nil || !isBusy(err) || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(lockRetry):
+		}
+	}
+}
+
+func (d *DB) exec(statement string) error {
+	_, err := d.writer.ExecContext(context.Background(), statement)
+	return err
+}
+
+// rollback gives a transaction up. SQLite has perhaps done so by itself, after
+// which there is nothing to roll back: that error says nothing new.
+func (d *DB) rollback() { _ = d.exec("ROLLBACK") }
+
+// applyAll makes the changes in the open transaction and commits it.
+func (d *DB) applyAll(changes []schema.Change) ([]schema.Outcome, []schema.Event, error) {
+	t := &transaction{statements: d.write, events: make([]schema.Event, 0, len(changes))}
+	if err := t.begin.QueryRow().Scan(&t.seq); err != nil {
+		return nil, nil, err
+	}
+	outcomes := make([]schema.Outcome, len(changes))
+	for i := range changes {
+		var err error
+		if outcomes[i], err = t.apply(&changes[i]); err != nil {
+			return nil, nil, err
+		}
+	}
+	if len(t.events) == 0 {
+		// Refused, or nothing that changes anything: not worth an fsync.
+		return outcomes, nil, d.exec("ROLLBACK")
+	}
+	if _, err := t.end.Exec(t.seq); err != nil {
+		return nil, nil, err
+	}
+	return outcomes, t.events, d.exec("COMMIT")
+}
+
+// apply makes one change, or leaves nothing of it. The error is one of the whole
+// group: SQLite could not use the file, and may have given up the transaction.
+func (t *transaction) apply(c *schema.Change) (schema.Outcome, error) {
+	if _, err := t.savepoint.Exec(); err != nil {
+		return schema.Outcome{}, err
+	}
+	first, made := t.seq, len(t.events)
+	t.change = c
+	results, err := t.operations(c)
+	if err != nil {
+		if code := primaryCode(err); code != 0 && code != sqlite3.SQLITE_CONSTRAINT {
+			return schema.Outcome{}, err
+		}
+		if _, err := t.rollback.Exec(); err != nil {
+			return schema.Outcome{}, err
+		}
+		t.seq, t.events = first, t.events[:made]
+		results = nil
+	}
+	if _, err := t.release.Exec(); err != nil {
+		return schema.Outcome{}, err
+	}
+	return schema.Outcome{Results: results, Last: t.seq, Err: err}, nil
+}
+
+// operations makes the operations of a change in their order.
+func (t *transaction) operations(c *schema.Change) ([]json.RawMessage, error) {
+	first, made := t.seq, len(t.events)
+	results := make([]json.RawMessage, len(c.Operations))
+	var size int64
+	for i := range c.Operations {
+		var err error
+		if results[i], err = t.operation(&c.Operations[i]); err != nil {
+			if coded, ok := errors.AsType[*schema.Error](err); ok && c.Transaction {
+				err = coded.AtIndex(i)
+			}
+			return nil, err
+		}
+		size += int64(len(results[i]))
+	}
+	if c.Transaction && c.MaxResults > 0 && size > c.MaxResults {
+		return nil, schema.LimitExceeded("answer", c.MaxResults)
+	}
+	if !c.Transaction || t.seq == first {
+		return results, nil
+	}
+	for i := range t.events[made:] {
+		t.events[made+i].TxLast = t.seq
+	}
+	_, err := t.endTransaction.Exec(t.seq, first)
+	return results, err
+}
+
+func (t *transaction) operation(o *schema.Operation) (json.RawMessage, error) {
+	switch o.Op {
+	case schema.OpCreate:
+		return t.create(o.Create)
+	case schema.OpUpdate:
+		return t.update(o.Update)
+	case schema.OpDelete:
+		return t.delete(o.Delete)
+	}
+	return nil, fmt.Errorf("unknown operation %q", o.Op)
+}
+
+func (t *transaction) create(draft *schema.Draft) (json.RawMessage, error) {
+	task := draft.Task(t.change.At)
+	var present []byte
+	var awaited bool // others depend on it already: an edge outlives what another process deletes
+	err := t.presentOrAwaited.QueryRow(task.ID).Scan(&present, &awaited)
+	switch {
+	case err != nil:
+		return nil, err
+	case present != nil:
+		return nil, schema.Exists(task.ID, validText(present))
+	}
+	if err := t.depend(&task, nil); err != nil {
+		return nil, err
+	}
+	if task.Ready, err = t.isReady(&task); err != nil {
+		return nil, err
+	}
+	t.seq++
+	task.Version = t.seq
+	document := task.AppendJSON(nil)
+	if _, err := t.insertTask.Exec(append(taskRow(&task, document), task.CreatedAt)...); err != nil {
+		return nil, err
+	}
+	if err := t.journal(schema.Event{
+		ChangeType: schema.Created, TaskID: task.ID, Task: document, NewStatus: task.Status, Source: t.change.Source,
+	}); err != nil {
+		return nil, err
+	}
+	if !awaited {
+		return document, nil
+	}
+	return document, t.turn(task.ID)
+}
+
+func (t *transaction) update(p *schema.UpdateParams) (json.RawMessage, error) {
+	document, old, err := t.expect(p.ID, p.ExpectedVersion)
+	if err != nil {
+		return nil, err
+	}
+	task, err := p.Patch.Apply(old)
+	if err != nil {
+		return nil, err
+	}
+	if p.Dependencies.Set {
+		if err := t.depend(task, old); err != nil {
+			return nil, err
+		}
+	}
+	if task.Status != schema.InProgress {
+		task.LeasedBy = nil // a claim ends with the work
+	}
+	if task.Ready, err = t.isReady(task); err != nil {
+		return nil, err
+	}
+	if document, err = t.store(document, old, task, t.change.Source); err != nil {
+		return nil, err
+	}
+	if (old.Status == schema.Done) == (task.Status == schema.Done) {
+		return document, nil
+	}
+	return document, t.turn(task.ID)
+}
+
+func (t *transaction) delete(p *schema.DeleteParams) (json.RawMessage, error) {
+	document, old, err := t.expect(p.ID, p.ExpectedVersion)
+	if err != nil {
+		return nil, err
+	}
+	dependents, err := texts(t.dependentsOf.Query(p.ID))
+	if err != nil {
+		return nil, err
+	}
+	if len(dependents) > 0 {
+		return nil, schema.HasDependents(p.ID, dependents)
+	}
+	if _, err := t.deleteTask.Exec(p.ID); err != nil {
+		return nil, err
+	}
+	if _, err := t.deleteEdges.Exec(p.ID); err != nil {
+		return nil, err
+	}
+	t.seq++
+	result := strconv.AppendInt(append(append([]byte(`{"id":"`), p.ID...), `","version":`...), t.seq, 10)
+	return append(result, '}'), t.journal(schema.Event{
+		ChangeType: schema.Deleted, TaskID: p.ID, Task: document, PreviousStatus: old.Status, Source: t.change.Source,
+	})
+}
+
+// store writes the new state of a task, and its event, in place of the old one. It
+// gives the new document, or the old one where nothing differs.
+func (t *transaction) store(document json.RawMessage, old, task *schema.Task, source int64) (json.RawMessage, error) {
+	previous, changed := schema.AppendPrevious(nil, old, task)
+	if !changed {
+		return document, nil
+	}
+	t.seq++
+	task.Version, task.UpdatedAt = t.seq, t.change.At
+	document = task.AppendJSON(nil)
+	if _, err := t.updateTask.Exec(taskRow(task, document)...); err != nil {
+		return nil, err
+	}
+	return document, t.journal(schema.Event{
+		ChangeType: schema.Updated, TaskID: task.ID, Task: document, Previous: previous,
+		PreviousStatus: old.Status, NewStatus: task.Status,
+		PreviousVersion: old.Version, PreviousUpdatedAt: old.UpdatedAt, Source: source,
+	})
+}
+
+// turn flips ready of the tasks that depend on the given one, where it turned.
+// Each flip is an event of its own, directly after its cause, and nobody's own.
+func (t *transaction) turn(id string) error {
+	documents, err := texts(t.turned.Query(id))
+	if err != nil {
+		return err
+	}
+	for _, document := range documents {
+		document := validText([]byte(document))
+		old, err := schema.ParseTask(document)
+		if err != nil {
+			return err
+		}
+		task := *old
+		task.Ready = !old.Ready
+		if _, err := t.store(document, old, &task, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// journal writes an event at the newest seq.
+func (t *transaction) journal(e schema.Event) error {
+	e.Seq, e.Origin, e.Actor, e.Timestamp = t.seq, t.change.Origin, t.change.Actor, t.change.At
+	t.events = append(t.events, e)
+	_, err := t.insertEvent.Exec(eventRow(&e)...)
+	return err
+}
+
+// find gives the document of a task, nil if there is none.
+func (t *transaction) find(id string) (json.RawMessage, error) {
+	var document []byte
+	err := t.document.QueryRow(id).Scan(&document)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return validText(document), err
+}
+
+// expect gives a task that must be there, at the expected version if there is one.
+func (t *transaction) expect(id string, version *int64) (json.RawMessage, *schema.Task, error) {
+	document, err := t.find(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	if document == nil {
+		return nil, nil, schema.NotFound(id)
+	}
+	task, err := schema.ParseTask(document)
+	if err != nil {
+		return nil, nil, err
+	}
+	if version != nil && *version != task.Version {
+		return nil, nil, schema.VersionConflict(*version, task.Version, document)
+	}
+	return document, task, nil
+}

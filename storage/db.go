@@ -1,0 +1,222 @@
+package storage
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	_ "modernc.org/sqlite" // the driver named sqlite
+)
+
+// Config configures a DB.
+type Config struct {
+	Path         string           // of the database file, which is made if there is none; required
+	RetainEvents int64            // events that the journal keeps at most; default 1,000,000
+	RetainFor    time.Duration    // how long it keeps them at most; default 168 h
+	Now          func() time.Time // decides which events are too old; default time.Now
+}
+
+// DB is an open database file. Its methods are safe for concurrent use.
+type DB struct {
+	config   Config
+	epoch    string
+	moved    chan struct{} // one slot: others have committed
+	stop     chan struct{}
+	done     chan struct{} // closed when housekeeping has ended
+	patience time.Duration // how long a write waits for the lock of another process
+	closes   sync.Once
+	closed   error
+
+	pool    *sql.DB // of the writer's one connection
+	writing writeLock
+	writer  *sql.Conn  // under writing
+	write   statements // under writing
+	seen    int64      // under writing: data_version when others' commits were last looked for
+	pace    pace       // under writing
+	shm     *shm       // under writing
+
+	readers *sql.DB
+	read    queries
+
+	commits, changes atomic.Int64 // made by this DB
+}
+
+// Open opens or makes a database file; a new one can be read by its owner only. A
+// file that is damaged, of another application or of a newer version is refused
+// with an error of one line that says so, and is left as it is.
+//
+// A process opens a file once at a time: locks on files belong to processes
+// (POSIX), so a second DB would take those of the first along when it is closed.
+func Open(ctx context.Context, config Config) (*DB, error) {
+	if config.RetainEvents == 0 {
+		config.RetainEvents = 1_000_000
+	}
+	if config.RetainFor == 0 {
+		config.RetainFor = 168 * time.Hour
+	}
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	if err := inspect(ctx, config.Path); err != nil {
+		return nil, fmt.Errorf("open %s: %w", config.Path, err)
+	}
+	d := &DB{
+		config:   config,
+		moved:    make(chan struct{}, 1),
+		writing:  make(writeLock, 1),
+		stop:     make(chan struct{}),
+		done:     make(chan struct{}),
+		patience: lockPatience,
+	}
+	if err := d.open(ctx); err != nil {
+		d.release()
+		return nil, fmt.Errorf("open %s: %w", config.Path, err)
+	}
+	go d.keepHouse()
+	return d, nil
+}
+
+// open connects. What it leaves open after an error is released by the caller.
+func (d *DB) open(ctx context.Context) (err error) {
+	if err := makeFile(d.config.Path); err != nil {
+		return err
+	}
+	if d.pool, err = sql.Open("sqlite", dsn(d.config.Path, "busy_timeout(5000)", "synchronous(FULL)",
+		"wal_autocheckpoint(2000)", "journal_size_limit(67108864)",
+		// The CHECKs are for other processes: Go has checked the same, and doing it again
+		// would be a third of the time of a write.
+		"ignore_check_constraints(1)")); err != nil {
+		return err
+	}
+	if d.writer, err = d.pool.Conn(ctx); err != nil {
+		return err
+	}
+	if err := d.migrate(ctx); err != nil {
+		return err
+	}
+	if err := prepare(ctx, d.writer, d.write.table()); err != nil {
+		return err
+	}
+	if err := d.write.dataVersion.QueryRow().Scan(&d.seen); err != nil {
+		return err
+	}
+	if err := d.writer.QueryRowContext(ctx, `SELECT epoch FROM journal_state`).Scan(&d.epoch); err != nil {
+		return err
+	}
+	d.shm = openShm(d.config.Path)
+	if d.readers, err = sql.Open("sqlite", dsn(d.config.Path, "busy_timeout(5000)", "query_only(1)",
+		"mmap_size(268435456)")+"&mode=ro"); err != nil {
+		return err
+	}
+	connections := max(2, runtime.GOMAXPROCS(0))
+	d.readers.SetMaxOpenConns(connections)
+	d.readers.SetMaxIdleConns(connections)
+	return prepare(ctx, d.readers, d.read.table())
+}
+
+// Close waits for what is under way and closes the file. Closing twice is
+// harmless.
+func (d *DB) Close() error {
+	d.closes.Do(func() {
+		close(d.stop)
+		<-d.done
+		d.closed = d.release()
+	})
+	return d.closed
+}
+
+// release closes what is open.
+func (d *DB) release() error {
+	var errs []error
+	// A connection that still has a prepared statement when it is closed stays open
+	// inside SQLite: the last one could not write the log back and remove it.
+	for _, s := range slices.Concat(d.read.table(), d.write.table()) {
+		if *s.at != nil {
+			errs = append(errs, (*s.at).Close())
+		}
+	}
+	if d.readers != nil {
+		errs = append(errs, d.readers.Close())
+	}
+	if d.writer != nil {
+		d.writing.Lock()
+		errs = append(errs, d.writer.Close())
+		d.writing.Unlock()
+	}
+	if d.pool != nil {
+		errs = append(errs, d.pool.Close())
+	}
+	d.shm.close() // last of all: see openShm
+	return errors.Join(errs...)
+}
+
+// Moved delivers a token after others may have committed.
+func (d *DB) Moved() <-chan struct{} { return d.moved }
+
+// makeFile makes an empty file that only its owner can read, if there is none.
+// SQLite gives the same mode to the files beside it.
+func makeFile(path string) error {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	return file.Close()
+}
+
+// dsn names a file with pragmas that every connection of a pool gets: set by a
+// statement they would reach one of them.
+func dsn(path string, pragmas ...string) string {
+	name := strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path)
+	return "file:" + name + "?_pragma=" + strings.Join(pragmas, "&_pragma=")
+}
+
+// writeLock is a mutex whose holder may wait for a timer where time is virtual: a
+// goroutine that is blocked on a sync.Mutex would stop the clock (testing/synctest).
+type writeLock chan struct{}
+
+// Lock waits until nobody else has the lock.
+func (l writeLock) Lock() { l <- struct{}{} }
+
+// Unlock gives it back.
+func (l writeLock) Unlock() { <-l }
+
+// preparer is a connection, or a pool of them.
+type preparer interface {
+	PrepareContext(ctx context.Context, query string) (*sql.Stmt, error)
+}
+
+// statement is where a prepared statement goes, and its text.
+type statement struct {
+	at   **sql.Stmt
+	text string
+}
+
+func prepare(ctx context.Context, on preparer, table []statement) error {
+	for _, s := range table {
+		prepared, err := on.PrepareContext(ctx, s.text)
+		if err != nil {
+			return fmt.Errorf("prepare %q: %w", s.text, err)
+		}
+		*s.at = prepared
+	}
+	return nil
+}
+
+// validText gives text out of the file as valid UTF-8: another process can store
+// anything, and one bad byte would break a client's connection.
+func validText(text []byte) []byte {
+	if utf8.Valid(text) {
+		return text
+	}
+	return bytes.ToValidUTF8(text, []byte("\uFFFD"))
+}

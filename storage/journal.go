@@ -1,0 +1,95 @@
+package storage
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/descartes-tasks/descartes/schema"
+)
+
+// pageBytes bounds the documents of a page of events or tasks, which are up to
+// some 130 KiB each.
+const pageBytes = 1 << 20
+
+// Bounds gives the present ends of the journal, all true at one moment.
+func (d *DB) Bounds(ctx context.Context) (schema.Bounds, error) {
+	b, err := scanBounds(d.read.bounds.QueryRowContext(ctx))
+	return b, storageError(err)
+}
+
+func scanBounds(row *sql.Row) (b schema.Bounds, err error) {
+	err = row.Scan(&b.Epoch, &b.Newest, &b.Oldest, &b.NewestAt)
+	return b, err
+}
+
+// Events gives a page of the journal, as emitter.Journal says: fewer than limit
+// when their documents have more than 1 MiB.
+func (d *DB) Events(ctx context.Context, after, through int64, limit int) ([]schema.Event, error) {
+	if through <= after {
+		return nil, nil
+	}
+	rows, err := d.read.events.QueryContext(ctx, after, through, limit+1)
+	events, _, err := readEvents(rows, err, limit)
+	switch {
+	case err != nil:
+		return nil, storageError(err)
+	case len(events) == 0:
+		return nil, d.retained(ctx, after)
+	case events[0].Seq != after+1: // the journal has no gaps: what is missing was pruned
+		return nil, schema.ErrCompacted
+	}
+	return events, nil
+}
+
+// History gives a page of the journal after a place, oldest event first, of one
+// task or, for id "", of all: at most limit events, fewer when their documents
+// have more than 1 MiB. more says that there are others. The error is
+// [schema.ErrCompacted] if the event that follows after was pruned away.
+func (d *DB) History(ctx context.Context, id string, after int64, limit int) (events []schema.Event, more bool, err error) {
+	var rows *sql.Rows
+	if id == "" {
+		rows, err = d.read.events.QueryContext(ctx, after, schema.MaxSeq, limit+1)
+	} else {
+		rows, err = d.read.eventsOf.QueryContext(ctx, id, after, limit+1)
+	}
+	events, more, err = readEvents(rows, err, limit)
+	if err != nil {
+		return nil, false, storageError(err)
+	}
+	// After reading: what is pruned from now on has been read.
+	if err := d.retained(ctx, after); err != nil {
+		return nil, false, err
+	}
+	return events, more, nil
+}
+
+// retained gives [schema.ErrCompacted] if the event that follows after was pruned
+// away.
+func (d *DB) retained(ctx context.Context, after int64) error {
+	bounds, err := d.Bounds(ctx)
+	if err == nil && after+1 < bounds.Oldest {
+		err = schema.ErrCompacted
+	}
+	return err
+}
+
+// readEvents reads rows of eventColumns, at most limit of them and about
+// pageBytes, and closes them. more says that there are others.
+func readEvents(rows *sql.Rows, err error, limit int) (events []schema.Event, more bool, _ error) {
+	if err != nil {
+		return nil, false, err
+	}
+	defer rows.Close()
+	for size := 0; rows.Next(); {
+		if len(events) == limit || size > pageBytes {
+			return events, true, nil
+		}
+		e, err := scanEvent(rows)
+		if err != nil {
+			return nil, false, err
+		}
+		size += len(e.Task) + len(e.Previous)
+		events = append(events, e)
+	}
+	return events, false, rows.Err()
+}

@@ -1,0 +1,66 @@
+package storage
+
+import "database/sql"
+
+// taskColumns are the columns of tasks that change, in the order of taskRow.
+const taskColumns = `title, description, status, priority, complexity, assigned_to, dependencies, metadata,
+	updated_at, version, ready, leased_by, document`
+
+// statements are those of the writer's connection.
+type statements struct {
+	dataVersion, begin, end                                            *sql.Stmt
+	document, presentOrAwaited, statusOf                               *sql.Stmt
+	insertTask, updateTask, deleteTask                                 *sql.Stmt
+	insertEdge, deleteEdges, dependenciesOf, dependentsOf, blocked     *sql.Stmt
+	turned                                                             *sql.Stmt
+	insertEvent, endTransaction                                        *sql.Stmt
+	savepoint, release, rollback                                       *sql.Stmt
+	prune, oldest                                                      *sql.Stmt
+	unindexed, present, searchNum, addSearch, removeSearch, removeTask *sql.Stmt
+	index, setIndexed                                                  *sql.Stmt
+}
+
+func (s *statements) table() []statement {
+	return []statement{
+		{&s.dataVersion, `PRAGMA data_version`},
+		{&s.begin, `UPDATE journal_state SET writer = 1 RETURNING last_seq`},
+		{&s.end, `UPDATE journal_state SET writer = 0, last_seq = ?`},
+		{&s.savepoint, `SAVEPOINT change`},
+		{&s.release, `RELEASE change`},
+		{&s.rollback, `ROLLBACK TO change`},
+
+		{&s.document, `SELECT document FROM tasks WHERE id = ?`},
+		{&s.presentOrAwaited, `SELECT (SELECT document FROM tasks WHERE id = ?1),
+			EXISTS (SELECT 1 FROM dependencies WHERE dependency = ?1)`},
+		{&s.statusOf, `SELECT status FROM tasks WHERE id = ?`},
+		{&s.insertTask, `INSERT INTO tasks (` + taskColumns + `, id, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
+		{&s.updateTask, `UPDATE tasks SET (` + taskColumns + `) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) WHERE id = ?`},
+		{&s.deleteTask, `DELETE FROM tasks WHERE id = ?`},
+
+		{&s.insertEdge, `INSERT INTO dependencies (task, dependency) VALUES (?, ?)`},
+		{&s.deleteEdges, `DELETE FROM dependencies WHERE task = ?`},
+		{&s.dependenciesOf, `SELECT dependency FROM dependencies WHERE task = ?`},
+		{&s.dependentsOf, `SELECT task FROM dependencies WHERE dependency = ? ORDER BY task LIMIT 100`},
+		{&s.blocked, `SELECT EXISTS (SELECT 1 FROM dependencies AS edge JOIN tasks AS other ON other.id = edge.dependency
+			WHERE edge.task = ? AND other.status <> 'done')`},
+		{&s.turned, `SELECT t.document FROM dependencies AS edge JOIN tasks AS t ON t.id = edge.task
+			JOIN readiness AS r ON r.id = t.id WHERE edge.dependency = ? AND r.ready <> t.ready ORDER BY t.id`},
+
+		{&s.insertEvent, `INSERT INTO journal (` + eventColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
+		{&s.endTransaction, `UPDATE journal SET tx_last = ?1 WHERE seq > ?2 AND seq <= ?1`},
+
+		{&s.oldest, `SELECT coalesce((SELECT seq FROM journal ORDER BY seq LIMIT 1), 0),
+			coalesce((SELECT timestamp FROM journal ORDER BY seq LIMIT 1), 0), last_seq, indexed FROM journal_state`},
+		{&s.prune, `DELETE FROM journal WHERE seq <= (SELECT max(seq) FROM
+			(SELECT seq, timestamp FROM journal ORDER BY seq LIMIT ?3) WHERE seq <= ?1 OR timestamp < ?2 AND seq <= ?4)`},
+
+		{&s.unindexed, `SELECT seq, task_id FROM journal WHERE seq > (SELECT indexed FROM journal_state) ORDER BY seq LIMIT ?`},
+		{&s.present, `SELECT title, description FROM tasks WHERE id = ?`},
+		{&s.searchNum, `SELECT num FROM search_tasks WHERE task_id = ?`},
+		{&s.addSearch, `INSERT INTO search_tasks (task_id) VALUES (?)`},
+		{&s.removeTask, `DELETE FROM search_tasks WHERE num = ?`},
+		{&s.removeSearch, `DELETE FROM search WHERE rowid = ?`},
+		{&s.index, `INSERT INTO search (rowid, words) VALUES (?, ?)`},
+		{&s.setIndexed, `UPDATE journal_state SET indexed = ?`},
+	}
+}
