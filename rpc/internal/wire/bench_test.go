@@ -1,0 +1,66 @@
+package wire
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+func BenchmarkParseFrame(b *testing.B) {
+	description := strings.Repeat("lorem ipsum ", 40)
+	for name, text := range map[string]string{
+		"get": `{"jsonrpc":"2.0","id":17,"method":"task.get","params":{"id":"0190b0f2-7c1e-7cc0-8a53-6f1d3a2b9c4d"}}`,
+		"create": `{"jsonrpc":"2.0","id":17,"method":"task.create","params":{"title":"Write the report","description":"` +
+			description + `","priority":"high","metadata":{"a":1}}}`,
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			frame := []byte(text)
+			b.SetBytes(int64(len(frame)))
+			for b.Loop() {
+				ParseFrame(frame, Limits{})
+			}
+		})
+	}
+}
+
+func BenchmarkAnswer(b *testing.B) {
+	b.ReportAllocs()
+	result := bytes.Repeat([]byte("1"), 600)
+	r := ParseFrame([]byte(`{"jsonrpc":"2.0","id":17,"method":"task.get"}`), Limits{})[0]
+	for b.Loop() {
+		r.answered.Store(false)
+		r.Answer(result, nil)
+	}
+}
+
+// BenchmarkWrite writes 600 B messages over a real socket to a peer that only reads.
+func BenchmarkWrite(b *testing.B) {
+	for name, batch := range map[string]int{"one": 1, "hundred": 100} {
+		b.Run(name, func(b *testing.B) {
+			url, accepted := serve(b, Options{})
+			client := dialRaw(b, url)
+			server := receive(b, accepted)
+			go func() {
+				sink := make([]byte, 1<<20)
+				for {
+					if _, err := client.in.Read(sink); err != nil {
+						return
+					}
+				}
+			}()
+			messages := make([][]byte, batch)
+			for i := range messages {
+				messages[i] = bytes.Repeat([]byte("x"), 600)
+			}
+			b.ReportAllocs()
+			b.SetBytes(int64(600 * batch))
+			for b.Loop() {
+				if err := server.Write(messages...); err != nil {
+					b.Fatal(err)
+				}
+			}
+			_ = server.CloseNow()
+		})
+	}
+}
