@@ -1,0 +1,128 @@
+package rpc
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/descartes-tasks/descartes/rpc/internal/wire"
+	"github.com/descartes-tasks/descartes/schema"
+)
+
+// history answers task.history.
+func (s *session) history(r *wire.Request, p *schema.HistoryParams) (any, error) {
+	if err := p.Normalize(); err != nil {
+		return nil, err
+	}
+	since := schema.SinceStart
+	if p.Since != nil {
+		since = *p.Since
+	}
+	after, err := s.server.config.Emitter.Resume(s.ctx, "since", since)
+	if err != nil {
+		return nil, err
+	}
+	id := ""
+	if p.ID != nil {
+		id = *p.ID
+	}
+	events, more, err := s.server.config.Store.History(s.ctx, id, after, int(*p.Limit))
+	if err != nil && !errors.Is(err, schema.ErrCompacted) {
+		return nil, err
+	}
+	bounds, err2 := s.server.config.Store.Bounds(s.ctx)
+	if err2 != nil {
+		return nil, err2
+	}
+	oldest := schema.Cursor{Epoch: bounds.Epoch, Seq: bounds.Oldest - 1}
+	if err != nil { // pruned since Resume looked
+		return nil, schema.CursorExpired(schema.CursorCompacted, oldest)
+	}
+	return s.historyResult(events, more, oldest, s.room(r)), nil
+}
+
+// historyResult puts as many events into a page as there is room for, and at least
+// one.
+func (s *session) historyResult(events []schema.Event, more bool, oldest schema.Cursor, room int) json.RawMessage {
+	result := []byte(`{"events":[`)
+	last := "null"
+	for i := range events {
+		e := &events[i]
+		if i > 0 && len(result)+len(e.Task)+len(e.Previous) > room {
+			more = true
+			break
+		}
+		e.Cursor = schema.Cursor{Epoch: oldest.Epoch, Seq: e.Seq}.String()
+		e.Coalesced = 1
+		e.Own = e.Source != 0 && e.Source == s.source
+		if i > 0 {
+			result = append(result, ',')
+		}
+		result = e.AppendJSON(result, e.AppendBody(nil, true))
+		last = `"` + e.Cursor + `"`
+	}
+	if !more {
+		last = "null"
+	}
+	result = append(append(result, `],"next":`...), last...)
+	return append(oldest.Append(append(result, `,"oldest":"`...)), `"}`...)
+}
+
+func (s *Server) info() schema.InfoResult {
+	newest := s.config.Emitter.Newest()
+	return schema.InfoResult{
+		Name: "descartes", Version: s.config.Version, Protocol: protocolVersion,
+		Epoch: newest.Epoch, Cursor: newest.String(), Limits: s.config.Limits.table(), Durability: durability,
+	}
+}
+
+func (s *Server) stats(ctx context.Context) (schema.StatsResult, error) {
+	store, err := s.config.Store.Stats(ctx)
+	if err != nil {
+		return schema.StatsResult{}, err
+	}
+	bounds, err := s.config.Store.Bounds(ctx)
+	if err != nil {
+		return schema.StatsResult{}, err
+	}
+	e := s.config.Emitter.Stats()
+	return schema.StatsResult{
+		Tasks: store.Tasks,
+		Journal: schema.JournalStats{
+			Oldest: schema.Cursor{Epoch: bounds.Epoch, Seq: bounds.Oldest - 1}.String(),
+			Newest: schema.Cursor{Epoch: bounds.Epoch, Seq: bounds.Newest}.String(),
+			Events: store.Events, Bytes: store.Bytes,
+		},
+		Connections: s.connections(), Subscriptions: e.Subscriptions, SlowestLag: e.SlowestLag,
+		EventsEmitted: map[schema.ChangeType]int64{
+			schema.Created: e.Created, schema.Updated: e.Updated, schema.Deleted: e.Deleted,
+		},
+		EventsHeldBack: e.HeldBack, Commits: e.Commits,
+		WritesPerCommit: float64(e.Changes) / float64(max(e.Commits, 1)),
+	}, nil
+}
+
+// encode gives the JSON of a result. Documents stay as they are: encoding/json
+// would escape what HTML needs escaped.
+func encode(result any) (json.RawMessage, error) {
+	if raw, ok := result.(json.RawMessage); ok {
+		return raw, nil
+	}
+	var buffer bytes.Buffer
+	encoder := json.NewEncoder(&buffer)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(result); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(buffer.Bytes(), []byte{'\n'}), nil
+}
+
+// raws gives messages as what package bytes takes.
+func raws(messages []json.RawMessage) [][]byte {
+	list := make([][]byte, len(messages))
+	for i, m := range messages {
+		list[i] = m
+	}
+	return list
+}

@@ -1,0 +1,260 @@
+package rpc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/descartes-tasks/descartes/emitter"
+	"github.com/descartes-tasks/descartes/rpc/internal/wire"
+	"github.com/descartes-tasks/descartes/schema"
+)
+
+// Store answers queries about tasks. Its methods are safe for concurrent use; an
+// error that a client may read is a *schema.Error.
+type Store interface {
+	// Get gives the document of a task.
+	Get(ctx context.Context, id string) (json.RawMessage, error)
+	// List gives a page of tasks, which ends early when the documents have more than
+	// maxBytes. params is normalized.
+	List(ctx context.Context, params schema.ListParams, maxBytes int) (schema.ListResult, error)
+	// History gives journaled events after a place, oldest first, of one task or, for
+	// id "", of all, and whether there are more.
+	History(ctx context.Context, id string, after int64, limit int) (events []schema.Event, more bool, err error)
+	// Stats gives figures of the database.
+	Stats(ctx context.Context) (schema.StoreStats, error)
+	// Bounds gives the present ends of the journal.
+	Bounds(ctx context.Context) (schema.Bounds, error)
+}
+
+// Config configures a Server.
+type Config struct {
+	Emitter *emitter.Emitter // required
+	Store   Store            // required
+	Metrics *Metrics         // default: metrics that nobody else feeds
+	Log     zerolog.Logger   // the zero value logs nothing
+	Version string           // told by server.info
+
+	Debounce       time.Duration // default window of subscriptions; 0: every change
+	AllowedHosts   []string      // names besides the loopback ones that Host may have
+	AllowedOrigins []string      // origins besides the server's own whose pages may connect
+	Limits         Limits
+}
+
+// Timeouts of HTTP. Handshakes and POST requests have to arrive in time; upgraded
+// connections have their own rules in package wire.
+const (
+	handshakeTimeout = 10 * time.Second
+	bodyTimeout      = 30 * time.Second
+	answerTimeout    = 2 * time.Minute // from the request on; a peer that takes nothing is cut off
+	idleTimeout      = 2 * time.Minute
+)
+
+// Server serves clients on any number of listeners.
+type Server struct {
+	config   Config
+	log      zerolog.Logger
+	guard    guard
+	methods  map[string]*method
+	discover []byte // the OpenRPC document
+	http     *http.Server
+
+	mu       sync.Mutex
+	sessions map[*session]struct{}
+	opened   int64 // connections ever, which numbers them
+	draining bool  // no further session; set once
+	running  sync.WaitGroup
+}
+
+// NewServer makes a server that does not listen yet.
+func NewServer(config Config) *Server {
+	config.Limits = config.Limits.withDefaults()
+	if config.Metrics == nil {
+		config.Metrics = NewMetrics()
+	}
+	s := &Server{
+		config:   config,
+		log:      config.Log,
+		guard:    guard{hosts: config.AllowedHosts, origins: config.AllowedOrigins},
+		sessions: make(map[*session]struct{}),
+	}
+	table := methodTable()
+	s.methods = index(table)
+	s.discover = discoverDocument(table, config.Version)
+	config.Metrics.observe(s)
+	s.http = &http.Server{
+		Handler:           s.routes(),
+		ReadHeaderTimeout: handshakeTimeout,
+		ReadTimeout:       bodyTimeout,
+		WriteTimeout:      answerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          nil,
+	}
+	s.http.ErrorLog = httpLog(s.log)
+	return s
+}
+
+// Serve accepts connections until Shutdown, after which it returns nil. It may be
+// called for several listeners, once for each.
+func (s *Server) Serve(listener net.Listener) error {
+	if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve %s: %w", listener.Addr(), err)
+	}
+	return nil
+}
+
+// Shutdown stops accepting connections and requests, waits until what was
+// accepted is answered, and closes every connection with 1001 (RFC 6455, section
+// 7.4.1: going away). When ctx ends first, connections are closed as they are.
+// Calling it twice is harmless.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	for session := range s.sessions {
+		if !s.draining {
+			session.drain()
+		}
+	}
+	s.draining = true
+	s.mu.Unlock()
+	err := s.http.Shutdown(ctx)
+	ended := make(chan struct{})
+	go func() {
+		s.running.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		s.cut()
+		<-ended
+	}
+	return err
+}
+
+// cut closes what is still open. The handshake that is under way, if any, makes a
+// session that ends by itself.
+func (s *Server) cut() {
+	s.http.Close()
+	var open []*wire.Conn
+	s.mu.Lock()
+	for session := range s.sessions {
+		if session.conn != nil {
+			open = append(open, session.conn)
+		}
+	}
+	s.mu.Unlock()
+	for _, conn := range open {
+		conn.CloseNow()
+	}
+}
+
+func (s *Server) isDraining() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.draining
+}
+
+func (s *Server) connections() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return int64(len(s.sessions))
+}
+
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /rpc", s.serveWebSocket)
+	mux.HandleFunc("POST /rpc", s.servePost)
+	mux.HandleFunc("GET /openrpc.json", s.serveDiscover)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", s.serveReady)
+	mux.Handle("GET /metrics", s.config.Metrics.handler())
+	mux.HandleFunc("GET /{$}", serveIndex)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if reason := s.guard.check(r); reason != "" {
+			s.log.Warn().Str("remote", r.RemoteAddr).Str("path", r.URL.Path).Str("reason", reason).Msg("refused")
+			http.Error(w, reason, http.StatusForbidden)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// serveReady tells whether requests would be answered: the database can be read
+// and the server is not going away.
+func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
+	if s.isDraining() {
+		http.Error(w, "shutting down", http.StatusServiceUnavailable)
+		return
+	}
+	if _, err := s.config.Store.Bounds(r.Context()); err != nil {
+		s.log.Error().Err(err).Msg("not ready")
+		http.Error(w, "the database cannot be read", http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+func (s *Server) serveDiscover(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Write(s.discover)
+}
+
+func serveIndex(w http.ResponseWriter, r *http.Request) {
+	fmt.Fprintf(w, "Descartes, a task daemon.\n\n"+
+		"ws://%[1]s/rpc             JSON-RPC 2.0 over WebSocket, and POST for one-shot calls\n"+
+		"http://%[1]s/openrpc.json  every method\n"+
+		"http://%[1]s/metrics       for Prometheus\n"+
+		"http://%[1]s/healthz       alive, /readyz: ready\n", r.Host)
+}
+
+// serveWebSocket upgrades the request. It returns at once: the connection then
+// belongs to its session, and what HTTP held for it is free.
+func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
+	session, reason := s.admit()
+	if session == nil {
+		http.Error(w, reason, http.StatusServiceUnavailable)
+		return
+	}
+	conn, err := wire.Accept(w, r, wire.Options{MaxMessage: s.config.Limits.MaxMessage})
+	if err != nil {
+		s.dismiss(session) // Accept has answered the request
+		session.log.Debug().Err(err).Str("remote", r.RemoteAddr).Msg("handshake failed")
+		return
+	}
+	session.log.Info().Str("remote", r.RemoteAddr).Msg("connected")
+	session.start(conn)
+}
+
+// admit makes a session if there is room for one more.
+func (s *Server) admit() (admitted *session, reason string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.draining:
+		return nil, "shutting down"
+	case len(s.sessions) >= s.config.Limits.MaxConnections:
+		s.log.Warn().Int("limit", s.config.Limits.MaxConnections).Msg("too many connections")
+		return nil, "too many connections"
+	}
+	s.opened++
+	admitted = newSession(s, s.log.With().Int64("connection", s.opened).Logger())
+	s.sessions[admitted] = struct{}{}
+	s.running.Add(1)
+	return admitted, ""
+}
+
+// dismiss forgets a session that has ended.
+func (s *Server) dismiss(session *session) {
+	s.mu.Lock()
+	delete(s.sessions, session)
+	s.mu.Unlock()
+	s.running.Done()
+}

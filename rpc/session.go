@@ -1,0 +1,328 @@
+package rpc
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/descartes-tasks/descartes/emitter"
+	"github.com/descartes-tasks/descartes/rpc/internal/wire"
+	"github.com/descartes-tasks/descartes/schema"
+)
+
+// maxUnsent is how many bytes of answers a session gathers before it writes them,
+// while there is more to do.
+const maxUnsent = 64 << 10
+
+// session is one connection, or one POST request: its requests, in order, and its
+// subscriptions.
+//
+// A connection has two goroutines: one reads frames and queues their requests
+// (accept), the other does the work (work). A subscription has one more.
+type session struct {
+	server *Server
+	log    zerolog.Logger
+	source int64 // marks the changes of this connection; 0 for a POST request
+	ctx    context.Context
+	cancel context.CancelFunc
+	conn   *wire.Conn                     // nil for a POST request
+	send   func(messages ...[]byte) error // writes to the peer
+	queue  chan *wire.Request             // closed when the peer sends no more
+	slots  chan struct{}                  // one taken for each unanswered request; nil: unlimited
+	drains chan struct{}                  // closed when the server shuts down
+
+	// Owned by the goroutine that does the work.
+	refuses  bool            // writes, because the server shuts down
+	partial  bool            // a batch is answered in part
+	pending  []pendingWrite  // submitted, not yet answered, in order
+	unsent   [][]byte        // answers not yet written
+	bytes    int             // of unsent
+	deferred []*subscription // to be started once the answer that tells their id is complete
+	starting []*subscription // to be started once unsent is written
+
+	turn          chan struct{} // of the subscriptions: see emitter.Spec
+	mu            sync.Mutex
+	subscriptions map[string]*subscription
+	subscribed    int // subscriptions ever, which names them
+}
+
+// pendingWrite is a request whose change is on its way into the journal.
+type pendingWrite struct {
+	request *wire.Request
+	method  *method
+	write   *emitter.Write
+	began   time.Time
+}
+
+func newSession(server *Server, log zerolog.Logger) *session {
+	ctx, cancel := context.WithCancel(context.Background())
+	inFlight := server.config.Limits.MaxInFlight
+	return &session{
+		server: server, log: log, ctx: ctx, cancel: cancel,
+		source:        rand.Int64(),
+		queue:         make(chan *wire.Request, inFlight),
+		slots:         make(chan struct{}, inFlight),
+		drains:        make(chan struct{}),
+		turn:          make(chan struct{}, 1),
+		subscriptions: make(map[string]*subscription),
+	}
+}
+
+// start serves the connection until it ends. It does not wait for that.
+func (s *session) start(conn *wire.Conn) {
+	s.server.mu.Lock()
+	s.conn, s.send = conn, conn.Write
+	s.server.mu.Unlock()
+	go s.read()
+	go func() {
+		defer s.server.dismiss(s)
+		s.work()
+		s.stopSubscriptions()
+		s.log.Info().Msg("disconnected")
+	}()
+}
+
+// read queues requests until the connection ends.
+func (s *session) read() {
+	err := s.conn.Serve(s.ctx, wire.Limits{Batch: s.server.config.Limits.MaxBatch}, s.accept)
+	if err != nil {
+		s.log.Debug().Err(err).Msg("connection lost")
+	}
+	s.cancel()
+	close(s.queue)
+}
+
+// accept queues one request. It blocks while too many are unanswered, so that the
+// peer is slowed down by TCP.
+func (s *session) accept(_ context.Context, r *wire.Request) {
+	s.slots <- struct{}{}
+	s.queue <- r
+}
+
+// drain asks the session to finish what it has accepted and to close.
+func (s *session) drain() { close(s.drains) }
+
+// work handles requests, one after the other, until the peer sends no more. What
+// was accepted before the connection broke is still done: a script may well send
+// its writes and leave.
+func (s *session) work() {
+	drains := s.drains
+	for {
+		var settled <-chan struct{}
+		if len(s.pending) > 0 {
+			settled = s.pending[0].write.Done()
+		}
+		if len(s.queue) == 0 && !closed(settled) {
+			s.flush() // before waiting: while there is more to do, answers gather
+		}
+		select {
+		case r, open := <-s.queue:
+			if !open {
+				s.settleAll()
+				return
+			}
+			s.handle(r)
+		case <-settled:
+			s.settle()
+		case <-drains:
+			drains = nil
+			s.finish()
+		}
+	}
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// finish answers what was accepted and closes the connection; the queue is closed
+// by its reader soon after. Writes that come until then are not made: they could
+// not be answered any more. A batch of which some is answered is answered whole,
+// with an error for each write that is not made.
+func (s *session) finish() {
+	for range len(s.queue) {
+		if r, open := <-s.queue; open {
+			s.handle(r)
+		}
+	}
+	s.settleAll()
+	s.refuses = true
+	for s.partial {
+		r, open := <-s.queue
+		if !open {
+			break
+		}
+		s.handle(r)
+		s.settleAll()
+	}
+	s.flush()
+	if err := s.conn.Close(wire.CloseGoingAway, "the server is shutting down"); err != nil {
+		s.log.Debug().Err(err).Msg("close")
+	}
+}
+
+// handle starts one request. Writes are only submitted: their answers come later,
+// and the next write need not wait for them. Everything else waits until the
+// writes before it are answered, and therefore sees them; no later write can have
+// started by then.
+func (s *session) handle(r *wire.Request) {
+	began := time.Now()
+	if len(s.deferred) > 0 {
+		s.settleAll() // a batch that subscribes is answered before anything that comes after it
+	}
+	if r.Fault != nil {
+		s.answer(r, nil, nil, began)
+		return
+	}
+	m := s.server.methods[r.Method]
+	if m == nil {
+		s.answer(r, nil, methodNotFound(), began)
+		return
+	}
+	if m.write != nil {
+		write, err := s.submit(m, r)
+		if err != nil {
+			s.answer(r, nil, err, began)
+			return
+		}
+		s.pending = append(s.pending, pendingWrite{r, m, write, began})
+		return
+	}
+	s.settleAll()
+	result, err := s.run(m, r)
+	s.answer(r, result, err, began)
+}
+
+// submit hands the change of a write to the emitter, unless the write has to be
+// refused.
+func (s *session) submit(m *method, r *wire.Request) (_ *emitter.Write, err error) {
+	defer recovered(&err)
+	change, err := m.write(r.Params)
+	if err != nil {
+		return nil, err
+	}
+	if s.refuses {
+		return nil, schema.ShuttingDown()
+	}
+	if limit := s.server.config.Limits.MaxAnswer; int64(r.BatchSize()) > limit && !r.Notification() {
+		// Once it is made it has to be answered in full, however long the array is.
+		return nil, schema.LimitExceeded("answer", limit)
+	}
+	change.Origin, change.Source = schema.OriginRPC, s.source
+	change.MaxResults = s.server.config.Limits.MaxAnswer
+	return s.server.config.Emitter.Submit(change), nil
+}
+
+// recovered makes an error of a panic in a method: the caller's internal error and
+// the log's business; the connection lives on.
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+	}
+}
+
+// run calls a method that is no write.
+func (s *session) run(m *method, r *wire.Request) (result json.RawMessage, err error) {
+	defer recovered(&err)
+	if m.needsWebSocket && s.conn == nil {
+		return nil, needsWebSocket(r.Method)
+	}
+	result, err = m.read(s, r)
+	if err == nil && int64(len(result)+r.BatchSize()) > s.server.config.Limits.MaxAnswer {
+		return nil, schema.LimitExceeded("answer", s.server.config.Limits.MaxAnswer)
+	}
+	return result, err
+}
+
+// settleAll waits for every pending write and answers it.
+func (s *session) settleAll() {
+	for len(s.pending) > 0 {
+		s.settle()
+	}
+}
+
+// settle waits for the oldest pending write and answers it.
+func (s *session) settle() {
+	p := s.pending[0]
+	s.pending = slices.Delete(s.pending, 0, 1)
+	outcome := p.write.Outcome()
+	if outcome.Err != nil {
+		s.answer(p.request, nil, outcome.Err, p.began)
+		return
+	}
+	s.answer(p.request, p.method.answer(s, outcome), nil, p.began)
+}
+
+// answer gathers the answer of a request.
+func (s *session) answer(r *wire.Request, result json.RawMessage, err error, began time.Time) {
+	var wireErr *wire.Error
+	if err != nil {
+		wireErr = wireError(err)
+	}
+	s.logAnswer(r, err, began)
+	if s.slots != nil {
+		<-s.slots
+	}
+	message := r.Answer(result, wireErr)
+	if message == nil && r.Batched() {
+		s.partial = s.partial || !r.Notification()
+		return
+	}
+	s.partial = false
+	// The answer, or the batch's, is complete: what was subscribed is known to the
+	// peer once it is written.
+	s.starting, s.deferred = append(s.starting, s.deferred...), nil
+	if message == nil {
+		return
+	}
+	s.unsent = append(s.unsent, message)
+	if s.bytes += len(message); s.bytes > maxUnsent {
+		s.flush()
+	}
+}
+
+func (s *session) logAnswer(r *wire.Request, err error, began time.Time) {
+	level := zerolog.DebugLevel
+	if code := schema.CodeOf(err); err != nil && s.ctx.Err() == nil &&
+		(code == schema.CodeInternal || code == schema.CodeStorageUnavailable) {
+		level = zerolog.ErrorLevel
+	}
+	line := s.log.WithLevel(level)
+	if r.Fault != nil {
+		line = line.Int("code", r.Fault.Code)
+	} else {
+		line = line.Str("method", r.Method)
+	}
+	if r.ID != nil {
+		line = line.RawJSON("id", r.ID)
+	}
+	line.Dur("took", time.Since(began)).Err(err).Msg("request")
+}
+
+// flush writes the gathered answers, then starts the subscriptions that they tell
+// of. An error means that the connection is lost, which its reader notices.
+func (s *session) flush() {
+	if len(s.unsent) > 0 {
+		if err := s.send(s.unsent...); err != nil {
+			s.log.Debug().Err(err).Msg("write")
+		}
+		clear(s.unsent)
+		s.unsent, s.bytes = s.unsent[:0], 0
+	}
+	for _, sub := range s.starting {
+		sub.cursor.Start()
+	}
+	s.starting = nil
+}

@@ -1,0 +1,215 @@
+package rpc
+
+import (
+	"errors"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/descartes-tasks/descartes/emitter"
+	"github.com/descartes-tasks/descartes/rpc/internal/wire"
+	"github.com/descartes-tasks/descartes/schema"
+)
+
+// maxWrite is how many bytes of notifications are gathered for one socket write.
+const maxWrite = 64 << 10
+
+// subscription is one task.subscribe: the sink that turns what its cursor delivers
+// into notifications.
+type subscription struct {
+	session *session
+	id      string
+	cursor  *emitter.Subscription
+	single  []byte // everything in front of one event
+	batched []byte // everything in front of a batch
+}
+
+func (s *session) subscribe(r *wire.Request, p *schema.SubscribeParams) (any, error) {
+	if err := p.Validate(); err != nil {
+		return nil, err
+	}
+	if r.Notification() {
+		return nil, nil // nobody would know the id
+	}
+	sub, err := s.newSubscription(r.Method)
+	if err != nil {
+		return nil, err
+	}
+	if sub.cursor, err = s.server.config.Emitter.Subscribe(s.ctx, s.spec(p), sub); err != nil {
+		s.forget(sub.id)
+		return nil, err
+	}
+	s.deferred = append(s.deferred, sub)
+	return sub.id, nil
+}
+
+// newSubscription takes the next id, if the connection may have one more.
+func (s *session) newSubscription(method string) (*subscription, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if limit := s.server.config.Limits.MaxSubscriptions; len(s.subscriptions) >= limit {
+		return nil, schema.LimitExceeded("subscriptions", int64(limit))
+	}
+	s.subscribed++
+	sub := &subscription{session: s, id: "s" + strconv.Itoa(s.subscribed)}
+	event, events := schema.NotifyEvent, schema.NotifyEvents
+	if method != schema.MethodSubscribe {
+		event, events = schema.NotifySubscription, schema.NotifySubscription
+	}
+	sub.single, sub.batched = notificationHead(event, sub.id), notificationHead(events, sub.id)
+	s.subscriptions[sub.id] = sub
+	return sub, nil
+}
+
+// notificationHead gives a notification up to its result. The ids are made of
+// letters and digits.
+func notificationHead(method, id string) []byte {
+	return []byte(`{"jsonrpc":"2.0","method":"` + method + `","params":{"subscription":"` + id + `","result":`)
+}
+
+func (s *session) spec(p *schema.SubscribeParams) emitter.Spec {
+	spec := emitter.Spec{Source: s.source, Turn: s.turn, Debounce: s.server.config.Debounce}
+	if p.Filter != nil {
+		spec.Filter = *p.Filter
+	}
+	if p.Since != nil {
+		spec.Since = *p.Since
+	}
+	if p.DebounceMS != nil {
+		spec.Debounce = time.Duration(*p.DebounceMS) * time.Millisecond
+	}
+	if p.Batch != nil {
+		spec.Batch = emitter.BatchSpec{Max: int(p.Batch.Max), Wait: time.Duration(p.Batch.WaitMS) * time.Millisecond}
+	}
+	spec.Snapshot = p.Snapshot != nil && *p.Snapshot
+	spec.WithoutTask = p.IncludeTask != nil && !*p.IncludeTask
+	return spec
+}
+
+// unsubscribe ends a subscription; nothing of it is written afterwards.
+func (s *session) unsubscribe(_ *wire.Request, p *schema.UnsubscribeParams) (any, error) {
+	if p.Subscription == "" {
+		return nil, schema.Invalid("subscription", "is required")
+	}
+	sub := s.forget(p.Subscription)
+	if sub == nil {
+		return false, nil
+	}
+	sub.cursor.Stop()
+	return true, nil
+}
+
+// flushSubscriptions sends what is held back, of one subscription or of all.
+func (s *session) flushSubscriptions(_ *wire.Request, p *schema.FlushParams) (any, error) {
+	s.flush() // a subscription that waits for its answer to be written has nothing to send before
+	s.mu.Lock()
+	var subs []*subscription
+	for id, sub := range s.subscriptions {
+		if p.Subscription == nil || *p.Subscription == id {
+			subs = append(subs, sub)
+		}
+	}
+	s.mu.Unlock()
+	if p.Subscription != nil && len(subs) == 0 {
+		return nil, schema.Invalid("subscription", "must be a subscription of this connection")
+	}
+	sent := 0
+	for _, sub := range subs {
+		sent += sub.cursor.Flush()
+	}
+	return sent, nil
+}
+
+// forget takes a subscription out of the session.
+func (s *session) forget(id string) *subscription {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sub := s.subscriptions[id]
+	delete(s.subscriptions, id)
+	return sub
+}
+
+// stopSubscriptions ends all of them. The connection is lost by now, so none is
+// blocked in a write.
+func (s *session) stopSubscriptions() {
+	s.mu.Lock()
+	subs := s.subscriptions
+	s.subscriptions = nil
+	s.mu.Unlock()
+	for _, sub := range subs {
+		sub.cursor.Stop()
+	}
+}
+
+// buffers are shared between subscriptions, so that an idle one has none.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// Send writes each event as one notification, several in one socket write.
+func (sub *subscription) Send(events []emitter.Delivery) error {
+	return sub.write(len(events), func(dst []byte, i int) []byte {
+		return append(events[i].Append(append(dst, sub.single...)), "}}"...)
+	})
+}
+
+// SendBatch writes one notification with all events of the batch.
+func (sub *subscription) SendBatch(b emitter.Batch) error {
+	return sub.write(1, func(dst []byte, _ int) []byte {
+		dst = append(append(append(append(dst, sub.batched...), `{"batch_id":"`...), b.ID...), `","timestamp":`...)
+		dst = append(strconv.AppendInt(dst, b.Timestamp, 10), `,"events":[`...)
+		for i := range b.Events {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = b.Events[i].Append(dst)
+		}
+		return append(dst, "]}}}"...)
+	})
+}
+
+// write appends n messages to a buffer and sends them, as many at a time as fit.
+func (sub *subscription) write(n int, appendMessage func(dst []byte, i int) []byte) error {
+	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	dst := (*buffer)[:0]
+	ends := make([]int, 0, min(n, 64))
+	for i := range n {
+		dst = appendMessage(dst, i)
+		ends = append(ends, len(dst))
+		if len(dst) < maxWrite && i < n-1 {
+			continue
+		}
+		if err := sub.session.send(split(dst, ends)...); err != nil {
+			return err
+		}
+		if cap(dst) > 2*maxWrite {
+			dst = nil // one huge event must not stay in the pool
+		}
+		dst, ends = dst[:0], ends[:0]
+	}
+	*buffer = dst
+	return nil
+}
+
+// split cuts joined messages apart again.
+func split(joined []byte, ends []int) [][]byte {
+	messages := make([][]byte, len(ends))
+	start := 0
+	for i, end := range ends {
+		messages[i] = joined[start:end]
+		start = end
+	}
+	return messages
+}
+
+// Ended forgets a subscription that ended by itself. If its peer does not know
+// that, the connection ends too: the peer comes back with its last cursor.
+func (sub *subscription) Ended(err error) {
+	sub.session.forget(sub.id)
+	log := sub.session.log.With().Str("subscription", sub.id).Err(err).Logger()
+	if errors.Is(err, emitter.ErrResynced) || closed(sub.session.conn.Done()) {
+		log.Debug().Msg("subscription ended")
+		return
+	}
+	log.Error().Msg("subscription ended")
+	sub.session.conn.CloseNow()
+}
