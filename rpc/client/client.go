@@ -1,0 +1,201 @@
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/descartes-tasks/descartes/rpc/internal/wire"
+)
+
+// DefaultURL is where a daemon listens that was not told otherwise.
+const DefaultURL = "ws://127.0.0.1:7420/rpc"
+
+// Options configures a Client. The zero value is usable.
+type Options struct {
+	Token       string        // sent as Authorization: Bearer; default none
+	Header      http.Header   // sent with every handshake; default none
+	TLS         *tls.Config   // for wss; default the system's roots
+	DialTimeout time.Duration // of each attempt to connect; default 10 s
+	MaxMessage  int64         // bytes of the longest message read; default 16 MiB
+	Buffer      int           // messages that a Subscription reads ahead; default 64
+
+	// Reconnect makes lost connections again, without end: see the package comment.
+	Reconnect bool
+	// Backoff gives the time to wait before an attempt to connect again; attempt is 0
+	// for the first one after something was received. Default: 100 ms, doubled each
+	// time up to 10 s, less a random part of up to half of it, so that the clients of
+	// a daemon that restarts do not all come at once.
+	Backoff func(attempt int) time.Duration
+	// Disconnected and Reconnected, if set, are told when a Subscription has lost its
+	// connection, and when it continues. They are called from its Next.
+	Disconnected func(err error)
+	Reconnected  func()
+}
+
+func (o Options) withDefaults() Options {
+	if o.DialTimeout <= 0 {
+		o.DialTimeout = 10 * time.Second
+	}
+	if o.Buffer <= 0 {
+		o.Buffer = 64
+	}
+	if o.Header == nil {
+		o.Header = make(http.Header)
+	}
+	if o.Backoff == nil {
+		o.Backoff = backoff
+	}
+	if o.Disconnected == nil {
+		o.Disconnected = func(error) {}
+	}
+	if o.Reconnected == nil {
+		o.Reconnected = func() {}
+	}
+	return o
+}
+
+// Client calls the methods of a daemon. Its methods are safe for concurrent use,
+// and answers may overtake each other; writes that one goroutine makes are
+// committed in their order.
+type Client struct {
+	url     string
+	options Options
+	life    context.Context // ends with Close
+	end     context.CancelFunc
+
+	dialing chan struct{} // one slot: held by whoever reads or replaces calls
+	calls   *wire.Client
+
+	mu            sync.Mutex
+	subscriptions map[*Subscription]struct{} // not yet closed
+}
+
+// Dial connects to the daemon at a URL: ws://HOST:PORT/rpc, wss://, or
+// ws+unix:///path/to/socket; also http:, https: and unix:, and the path /rpc may be
+// left out. ctx bounds the handshake only. The error is ErrUnreachable, a
+// *RefusedError, that of ctx, or says what is wrong with the URL. The Client must
+// be closed.
+func Dial(ctx context.Context, url string, options Options) (*Client, error) {
+	url, err := endpoint(url)
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{
+		url:           url,
+		options:       options.withDefaults(),
+		dialing:       make(chan struct{}, 1),
+		subscriptions: make(map[*Subscription]struct{}),
+	}
+	if c.calls, err = c.dial(ctx, ignore); err != nil {
+		return nil, err
+	}
+	c.life, c.end = context.WithCancel(context.Background())
+	return c, nil
+}
+
+// ignore is for connections without subscriptions: there is nothing to be told.
+func ignore(string, json.RawMessage) {}
+
+// URL gives the address of the daemon in its full form.
+func (c *Client) URL() string { return c.url }
+
+// Call calls a method and decodes its result into what result points to; nil drops
+// it. nil params are left out. The typed methods are made of Call and have its
+// errors: a *schema.Error for an error answer, ErrDisconnected, ErrClosed, that of
+// ctx (the call may be made nevertheless), those of Dial where it connects again,
+// and those of encoding/json.
+func (c *Client) Call(ctx context.Context, method string, params, result any) error {
+	conn, err := c.connection(ctx)
+	if err != nil {
+		return err
+	}
+	err = exchange(ctx, conn, method, params, result)
+	if errors.Is(err, ErrDisconnected) && c.life.Err() != nil {
+		return ErrClosed
+	}
+	return err
+}
+
+// exchange makes a call over one connection.
+func exchange(ctx context.Context, conn *wire.Client, method string, params, result any) error {
+	if params != nil {
+		encoded, err := json.Marshal(params)
+		if err != nil {
+			return fmt.Errorf("write the params of %s: %w", method, err)
+		}
+		params = json.RawMessage(encoded)
+	}
+	var answer json.RawMessage
+	if err := conn.Call(ctx, method, params, &answer); err != nil {
+		return callError(ctx, err)
+	}
+	if result == nil {
+		return nil
+	}
+	if err := json.Unmarshal(answer, result); err != nil {
+		return fmt.Errorf("read the result of %s: %w", method, err)
+	}
+	return nil
+}
+
+// connection gives the connection for calls, a new one if the old one is lost and
+// may be replaced.
+func (c *Client) connection(ctx context.Context) (*wire.Client, error) {
+	ctx, cancel := bothAlive(ctx, c.life)
+	defer cancel()
+	select {
+	case c.dialing <- struct{}{}:
+		defer func() { <-c.dialing }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if ctx.Err() != nil || !c.options.Reconnect || !isOver(c.calls) {
+		return c.calls, context.Cause(ctx)
+	}
+	_ = c.calls.Close() // gives back what it holds
+	fresh, err := c.dial(ctx, ignore)
+	if err != nil {
+		return nil, err
+	}
+	c.calls = fresh
+	return fresh, nil
+}
+
+// Close ends every Subscription and the connection, and waits until they are over.
+// Closing twice is harmless. The error is always nil.
+func (c *Client) Close() error {
+	c.end()
+	c.mu.Lock()
+	subscriptions := c.subscriptions
+	c.subscriptions = nil
+	c.mu.Unlock()
+	for s := range subscriptions {
+		_ = s.Close()
+	}
+	c.dialing <- struct{}{}
+	defer func() { <-c.dialing }()
+	return c.calls.Close()
+}
+
+// isOver tells whether a connection has ended.
+func isOver(conn *wire.Client) bool {
+	select {
+	case <-conn.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// bothAlive gives a ctx that ends also when life does, with ErrClosed as its cause.
+func bothAlive(ctx, life context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(life, func() { cancel(ErrClosed) })
+	return ctx, func() { stop(); cancel(nil) }
+}

@@ -1,0 +1,67 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+
+	"github.com/descartes-tasks/descartes/rpc/internal/wire"
+)
+
+// endpoint brings the ways to write the address of a daemon into the one that the
+// wire knows.
+func endpoint(address string) (string, error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme == "" {
+		return "", fmt.Errorf("%q is no URL of a daemon: write it like ws://127.0.0.1:7420/rpc", address)
+	}
+	switch u.Scheme {
+	case "http":
+		u.Scheme = "ws"
+	case "https":
+		u.Scheme = "wss"
+	case "unix":
+		u.Scheme = "ws+unix"
+	}
+	switch u.Scheme {
+	case "ws", "wss":
+		if u.Host == "" {
+			return "", fmt.Errorf("%q names no host: write it like ws://127.0.0.1:7420/rpc", address)
+		}
+		if u.Path == "" || u.Path == "/" {
+			u.Path = "/rpc"
+		}
+	case "ws+unix":
+		if u.Host != "" || u.Path == "" && u.Opaque == "" {
+			return "", fmt.Errorf("%q names no socket: write it like ws+unix:///path/to/socket", address)
+		}
+	default:
+		return "", fmt.Errorf("the scheme of %q is none of ws, wss, ws+unix, http, https", address)
+	}
+	return u.String(), nil
+}
+
+// dial makes one connection. Its life does not depend on ctx.
+func (c *Client) dial(ctx context.Context, notify func(method string, params json.RawMessage)) (*wire.Client, error) {
+	attempt, cancel := context.WithTimeout(ctx, c.options.DialTimeout)
+	defer cancel()
+	header := c.options.Header.Clone()
+	if c.options.Token != "" {
+		header.Set("Authorization", "Bearer "+c.options.Token)
+	}
+	conn, err := wire.Dial(attempt, c.url, wire.DialOptions{
+		Header: header, TLS: c.options.TLS, MaxMessage: c.options.MaxMessage,
+	})
+	if err == nil {
+		return conn.Client(context.WithoutCancel(ctx), notify), nil
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if refused, ok := errors.AsType[*wire.DialError](err); ok {
+		return nil, &RefusedError{Status: refused.Status, Reason: refused.Body}
+	}
+	return nil, fmt.Errorf("%w at %s: %w", ErrUnreachable, c.url, err)
+}
