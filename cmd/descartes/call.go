@@ -1,0 +1,109 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/descartes-tasks/descartes/rpc/client"
+	"github.com/descartes-tasks/descartes/schema"
+)
+
+// clientFlags are those of every command that talks to a daemon.
+func clientFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "url", Value: client.DefaultURL, Usage: "connect to the daemon at `URL` (ws://, wss:// or ws+unix:///path)", Sources: environment("url")},
+		&cli.StringFlag{Name: "token", Usage: "authenticate with `TOKEN`", Sources: environment("token")},
+	}
+}
+
+func callCommand() *cli.Command {
+	return &cli.Command{
+		Name:         "call",
+		Usage:        "make one request and print its result",
+		ArgsUsage:    "METHOD [PARAMS-JSON | -]",
+		Description:  "PARAMS-JSON is an object or an array; - reads it from standard input. The exit code is 1 if the answer is an error.",
+		Flags:        clientFlags(),
+		OnUsageError: onUsageError,
+		Action:       failing(call),
+	}
+}
+
+func call(ctx context.Context, cmd *cli.Command) error {
+	if n := cmd.Args().Len(); n < 1 || n > 2 {
+		return usageError("call takes a method and perhaps its params as JSON")
+	}
+	params, err := readParams(cmd)
+	if err != nil {
+		return err
+	}
+	c, err := client.Dial(ctx, cmd.String("url"), client.Options{Token: cmd.String("token")})
+	if err != nil {
+		return dialError(cmd, err)
+	}
+	defer c.Close()
+	var result json.RawMessage
+	if err := c.Call(ctx, cmd.Args().First(), params, &result); err != nil {
+		return answerError(cmd, err)
+	}
+	if isTerminal(cmd.Root().Writer) {
+		var pretty bytes.Buffer
+		if err := json.Indent(&pretty, result, "", "  "); err == nil {
+			result = pretty.Bytes()
+		}
+	}
+	_, err = fmt.Fprintf(cmd.Root().Writer, "%s\n", result)
+	return err
+}
+
+// readParams gives the params as they are to be sent, nil for none.
+func readParams(cmd *cli.Command) (any, error) {
+	text := []byte(cmd.Args().Get(1))
+	if string(text) == "-" {
+		var err error
+		if text, err = io.ReadAll(cmd.Root().Reader); err != nil {
+			return nil, err
+		}
+	}
+	text = bytes.TrimSpace(text)
+	switch {
+	case len(text) == 0:
+		return nil, nil
+	case !json.Valid(text) || text[0] != '{' && text[0] != '[':
+		return nil, usageError("the params must be a JSON object or array, not %s", text)
+	}
+	return json.RawMessage(text), nil
+}
+
+// dialError says what to do when there is no connection.
+func dialError(cmd *cli.Command, err error) error {
+	if !errors.Is(err, client.ErrUnreachable) {
+		return err
+	}
+	why := ""
+	if cause, ok := errors.AsType[*net.OpError](err); ok {
+		why = " (" + cause.Err.Error() + ")"
+	}
+	return fmt.Errorf("no daemon answers at %s%s: start one with \"descartes serve\", or name it with --url", cmd.String("url"), why)
+}
+
+// answerError tells an error answer in one line that scripts can take apart: code,
+// reason, sentence, and the data as JSON.
+func answerError(cmd *cli.Command, err error) error {
+	answer, ok := errors.AsType[*schema.Error](err)
+	if !ok {
+		return err
+	}
+	data, err := json.Marshal(answer.Data)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.Root().ErrWriter, "error %d %s: %s %s\n", answer.Code, answer.Data.Reason, answer.Message, data)
+	return &exitError{code: exitFailed}
+}

@@ -1,0 +1,212 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/descartes-tasks/descartes/schema"
+)
+
+func TestCall(t *testing.T) {
+	url := tempDaemon(t).urls[0]
+	r := descartes(t, "call", "--url", url, "task.create", `{"id":"x","title":"one"}`)
+	if r.code != 0 || !strings.HasPrefix(r.out, `{"id":"x","title":"one",`) || strings.Count(r.out, "\n") != 1 {
+		t.Fatalf("create: %+v", r)
+	}
+	t.Setenv("DESCARTES_URL", url)
+	if r = descartesIn(t, ` [{"id":"x"}] `, "call", "task.get", "-"); r.code != 0 || !strings.HasPrefix(r.out, `{"id":"x"`) {
+		t.Errorf("params from standard input: %+v", r)
+	}
+	for name, test := range map[string]struct {
+		args []string
+		want result
+	}{
+		"error answer": {
+			[]string{"task.get", `{"id":"y"}`},
+			result{1, "", "error -32001 task_not_found: there is no task y {\"reason\":\"task_not_found\",\"id\":\"y\"}\n"},
+		},
+		"no JSON": {
+			[]string{"task.get", "y"},
+			result{2, "", "descartes: the params must be a JSON object or array, not y\n"},
+		},
+		"nothing": {nil, result{2, "", "descartes: call takes a method and perhaps its params as JSON\n"}},
+	} {
+		if got := descartes(t, append([]string{"call"}, test.args...)...); got != test.want {
+			t.Errorf("%s: %+v, want %+v", name, got, test.want)
+		}
+	}
+}
+
+func TestNoDaemon(t *testing.T) {
+	for _, args := range [][]string{{"call", "server.ping"}, {"watch"}} {
+		r := descartes(t, append(args, "--url", "ws://127.0.0.1:1/rpc")...)
+		want := `descartes: no daemon answers at ws://127.0.0.1:1/rpc (connect: connection refused): start one with "descartes serve", or name it with --url` + "\n"
+		if r != (result{1, "", want}) {
+			t.Errorf("%v: %+v", args, r)
+		}
+	}
+	if r := descartes(t, "call", "--url", "127.0.0.1:1", "server.ping"); r.code != 1 || !strings.Contains(r.errors, "write it like ws://") {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestCommandLine(t *testing.T) {
+	for _, test := range []struct {
+		args string
+		code int
+		says string
+	}{
+		{"srve", 2, `there is no command "srve"; did you mean serve?`},
+		{"watch --coutn 1", 2, "did you mean --count?"},
+		{"watch --since", 2, "descartes watch: flag needs an argument"},
+		{"watch all", 2, "watch takes no argument"},
+		{"watch --filter {", 2, "--filter must be JSON"},
+		{`watch --filter {"stats":[]}`, 2, "did you mean status?"},
+		{`watch --filter {"status":["open"]}`, 2, "filter.status must be one of"},
+		{"watch --snapshot --since start", 2, "snapshot must not be given together with since"},
+		{"watch --debounce 2m", 2, "debounce_ms must be 0 to 60000"},
+		{"version", 0, ""},
+		{"", 0, ""},
+	} {
+		r := descartes(t, strings.Fields(test.args)...)
+		if r.code != test.code || !strings.Contains(r.errors, test.says) || strings.Count(r.errors, "\n") != min(test.code, 1) {
+			t.Errorf("%q: %+v, want %d and %q", test.args, r, test.code, test.says)
+		}
+	}
+	var about map[string]string
+	if r := descartes(t, "version", "--json"); json.Unmarshal([]byte(r.out), &about) != nil || about["go"] == "" || about["version"] == "" {
+		t.Errorf("version: %+v", r)
+	}
+}
+
+func TestWatchCount(t *testing.T) {
+	url := tempDaemon(t).urls[0]
+	call := func(method, params string) {
+		t.Helper()
+		if r := descartes(t, "call", "--url", url, method, params); r.code != 0 {
+			t.Fatalf("%s: %+v", method, r)
+		}
+	}
+	call("task.create", `{"id":"x","title":"one\nline"}`)
+	call("task.update", `{"id":"x","status":"done","priority":"high"}`)
+	call("task.update", `{"id":"x","priority":"low"}`)
+	call("task.delete", `{"id":"x"}`)
+	r := descartes(t, "watch", "--url", url, "--since", "start", "--count", "4", "--debounce", "0s")
+	want := []string{
+		"created   x  todo  one line",
+		"updated   x  todo -> done  one line",
+		"updated   x  done  one line  (priority)",
+		"deleted   x  done  one line",
+	}
+	lines := strings.Split(strings.TrimSuffix(r.out, "\n"), "\n")
+	if r.code != 0 || r.errors != "" || len(lines) != len(want) {
+		t.Fatalf("%+v", r)
+	}
+	for i, line := range lines {
+		at, rest, _ := strings.Cut(line, "  ")
+		if _, err := time.Parse("15:04:05.000", at); err != nil || rest != want[i] {
+			t.Errorf("%q, want a time and %q", line, want[i])
+		}
+	}
+	// --json is what the daemon sends, byte by byte.
+	history := descartes(t, "call", "--url", url, "task.history")
+	r = descartes(t, "watch", "--url", url, "--since", "start", "--count", "4", "--debounce", "0s", "--json")
+	for line := range strings.Lines(r.out) {
+		if !strings.Contains(history.out, strings.TrimSuffix(line, "\n")) {
+			t.Errorf("%s is not in %s", line, history.out)
+		}
+	}
+}
+
+func TestWatchTimeout(t *testing.T) {
+	url := tempDaemon(t).urls[0]
+	if r := descartes(t, "watch", "--url", url, "--timeout", "50ms"); r.code != 124 || !strings.HasPrefix(r.errors, "to go on from here: descartes watch --since ") {
+		t.Errorf("%+v", r)
+	}
+	if r := descartes(t, "watch", "--url", url, "--since", "other-1"); r.code != 1 || !strings.HasPrefix(r.errors, "error -32005 cursor_expired: ") {
+		t.Errorf("%+v", r)
+	}
+}
+
+// A watch goes on over a restart of the daemon, and an interrupted one over its own.
+func TestWatchGoesOn(t *testing.T) {
+	db := filepath.Join(t.TempDir(), "tasks.db")
+	d := serveDaemon(t, "--db", db, "--listen", "127.0.0.1:0")
+	url := d.urls[0]
+	address := strings.TrimSuffix(strings.TrimPrefix(url, "ws://"), "/rpc")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out, stdout := io.Pipe()
+	errs, done := new(buffer), make(chan int, 1)
+	go func() {
+		done <- run(ctx, []string{"descartes", "watch", "--url", url, "--json"}, nil, stdout, errs)
+		stdout.Close()
+	}()
+	lines := bufio.NewScanner(out)
+	expect := func(kind schema.ChangeType, id string) {
+		t.Helper()
+		for lines.Scan() {
+			var e schema.Event
+			if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+				t.Fatal(err)
+			}
+			if e.ChangeType == kind {
+				if e.TaskID != id {
+					t.Fatalf("got %s", lines.Text())
+				}
+				return
+			}
+		}
+		t.Fatalf("the watch ended: %s", errs)
+	}
+	create := func(id string) {
+		t.Helper()
+		if r := descartes(t, "call", "--url", url, "task.create", `{"title":"t","id":"`+id+`"}`); r.code != 0 {
+			t.Fatalf("%+v", r)
+		}
+	}
+	expect(schema.Bookmark, "")
+	create("a")
+	expect(schema.Created, "a")
+	d.stop(0)
+	serveDaemon(t, "--db", db, "--listen", address)
+	create("b")
+	expect(schema.Created, "b")
+	expect(schema.Bookmark, "")
+	cancel()
+	if code := <-done; code != 0 {
+		t.Fatalf("interrupted: exit code %d", code)
+	}
+	said := errs.String()
+	for _, line := range []string{"the connection was lost", "connected again", "to go on from here: descartes watch --since "} {
+		if !strings.Contains(said, line) {
+			t.Errorf("%q is not in %s", line, said)
+		}
+	}
+	create("c")
+	_, cursor, _ := strings.Cut(strings.TrimSpace(said), "--since ")
+	if r := descartes(t, "watch", "--url", url, "--since", cursor, "--count", "1"); r.code != 0 || !strings.Contains(r.out, "created   c") {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestLogFormat(t *testing.T) {
+	for format, want := range map[string]string{"auto": `{"level":"warn",`, "json": `{"level":"warn",`, "console": ""} {
+		out := new(buffer)
+		log, err := newLogger(out, "warn", format)
+		if err != nil {
+			t.Fatal(err)
+		}
+		log.Info().Msg("quiet")
+		log.Warn().Str("k", "v").Msg("loud")
+		if text := out.String(); !strings.HasPrefix(text, want) || strings.Contains(text, "quiet") || !strings.Contains(text, "loud") {
+			t.Errorf("%s: %s", format, text)
+		}
+	}
+}

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"io"
+	"os"
+	"time"
+
+	"github.com/mattn/go-isatty"
+	"github.com/rs/zerolog"
+)
+
+// newLogger logs to w: for people on a terminal, as JSON otherwise.
+func newLogger(w io.Writer, level, format string) (zerolog.Logger, error) {
+	parsed, err := zerolog.ParseLevel(level)
+	if err != nil || parsed < zerolog.DebugLevel || parsed > zerolog.ErrorLevel {
+		return zerolog.Nop(), usageError("--log-level must be debug, info, warn or error, not %q", level)
+	}
+	switch {
+	case format != "auto" && format != "console" && format != "json":
+		return zerolog.Nop(), usageError("--log-format must be auto, console or json, not %q", format)
+	case format == "console" || format == "auto" && isTerminal(w):
+		w = zerolog.ConsoleWriter{Out: w, TimeFormat: time.TimeOnly, NoColor: !isTerminal(w)}
+	}
+	return zerolog.New(w).Level(parsed).With().Timestamp().Logger(), nil
+}
+
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && isatty.IsTerminal(file.Fd())
+}
