@@ -1,0 +1,188 @@
+package integration
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/descartes-tasks/descartes/rpc/client"
+	"github.com/descartes-tasks/descartes/schema"
+)
+
+// binary is the built command.
+var binary string
+
+func TestMain(m *testing.M) {
+	directory, err := os.MkdirTemp("", "descartes-integration")
+	if err == nil {
+		binary = filepath.Join(directory, "descartes")
+		build := exec.Command("go", "build", "-o", binary, "../cmd/descartes")
+		build.Stderr = os.Stderr
+		err = build.Run()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "build the binary:", err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(directory)
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// daemon is a running "descartes serve".
+type daemon struct {
+	t    *testing.T
+	db   string
+	url  string
+	took time.Duration // from the start to the ready line
+	cmd  *exec.Cmd
+	done bool
+}
+
+// serve starts a daemon on a database file and waits until it is ready.
+func serve(t *testing.T, db string, flags ...string) *daemon {
+	t.Helper()
+	d := &daemon{t: t, db: db}
+	arguments := append([]string{"serve", "--listen", "127.0.0.1:0", "--db", db}, flags...)
+	d.cmd = exec.Command(binary, arguments...)
+	d.cmd.Stderr = testLog{t}
+	stdout, err := d.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if err := d.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.stop)
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	d.took = time.Since(began)
+	words := strings.Fields(line)
+	if err != nil || len(words) < 2 || words[0] != "ready" {
+		t.Fatalf("serve printed %q, %v", line, err)
+	}
+	d.url = words[1]
+	return d
+}
+
+// stop ends the daemon cleanly.
+func (d *daemon) stop() { d.end(syscall.SIGTERM) }
+
+// kill ends it as a power cut would.
+func (d *daemon) kill() { d.end(syscall.SIGKILL) }
+
+func (d *daemon) end(signal syscall.Signal) {
+	d.t.Helper()
+	if d.done {
+		return
+	}
+	d.done = true
+	if err := d.cmd.Process.Signal(signal); err != nil {
+		d.t.Error(err)
+	}
+	if err := d.cmd.Wait(); err != nil && signal == syscall.SIGTERM {
+		d.t.Errorf("serve ended with %v", err)
+	}
+}
+
+// testLog shows the daemon's log with the test that fails.
+type testLog struct{ t *testing.T }
+
+func (l testLog) Write(line []byte) (int, error) {
+	l.t.Logf("serve: %s", line)
+	return len(line), nil
+}
+
+func (d *daemon) dial() *client.Client {
+	d.t.Helper()
+	c, err := client.Dial(d.t.Context(), d.url, client.Options{})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func database(t *testing.T) string { return filepath.Join(t.TempDir(), "descartes.db") }
+
+// need gives the path of a tool, or skips the test.
+func need(t *testing.T, tool string) string {
+	t.Helper()
+	path, err := exec.LookPath(tool)
+	if err == nil {
+		return path
+	}
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("%s is not installed", tool)
+	}
+	t.Skipf("%s is not installed", tool)
+	return ""
+}
+
+// shell runs statements in the sqlite3 shell.
+func shell(t *testing.T, db string, statements string) error {
+	t.Helper()
+	out, err := exec.Command(need(t, "sqlite3"), db, ".timeout 2000", statements).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("sqlite3: %w: %s", err, out)
+	}
+	return nil
+}
+
+// next waits for the next event that is no bookmark.
+func next(t *testing.T, s *client.Subscription) schema.Event {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for {
+		event, err := s.Next(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if event.ChangeType != schema.Bookmark {
+			return event
+		}
+	}
+}
+
+// subscribe subscribes to every change and waits until it is live.
+func subscribe(t *testing.T, c *client.Client, params schema.SubscribeParams) *client.Subscription {
+	t.Helper()
+	if params.DebounceMS == nil {
+		params.DebounceMS = new(int64(0))
+	}
+	s, err := c.Subscribe(t.Context(), params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if params.Since == nil {
+		if event, err := s.Next(t.Context()); err != nil || event.ChangeType != schema.Bookmark {
+			t.Fatalf("first event %+v, %v", event, err)
+		}
+	}
+	return s
+}
+
+func create(t *testing.T, c *client.Client, title string) *schema.Task {
+	t.Helper()
+	task, err := c.Create(t.Context(), schema.Draft{Title: title})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return task
+}
