@@ -102,10 +102,10 @@ func TestSubscriptionEndsWithItsConnection(t *testing.T) {
 	sub, err := c.Subscribe(t.Context(), everyChange())
 	must(t, err)
 	create(t, c, "last")
-	d.stop()
 	if e := next(t, sub); e.ChangeType != schema.Created {
 		t.Fatalf("%+v", e)
 	}
+	d.stop()
 	for range 2 {
 		if _, err = sub.Next(t.Context()); !errors.Is(err, client.ErrDisconnected) {
 			t.Fatalf("after the end: %v", err)
