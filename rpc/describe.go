@@ -26,6 +26,10 @@ func infer(t reflect.Type, types map[reflect.Type]*jsonschema.Schema) *jsonschem
 	if err != nil {
 		panic(fmt.Sprintf("rpc: describe %s: %v", t, err))
 	}
+	// Of the texts in a merge patch this one cannot be taken away.
+	if title := s.Properties["title"]; title != nil {
+		title.Type, title.Types = "string", nil
+	}
 	return s
 }
 

@@ -268,3 +268,11 @@ func TestEventsFitTheDocument(t *testing.T) {
 		t.Errorf("only %d events", checked)
 	}
 }
+
+// A title cannot be null, in a patch neither.
+func TestDocumentOfATitle(t *testing.T) {
+	document := string(discoverDocument(methodTable(), "test"))
+	if strings.Contains(document, `"name":"title","schema":{"type":["null","string"]`) || !strings.Contains(document, `"name":"title"`) {
+		t.Error("the document allows a title that is null")
+	}
+}
