@@ -25,9 +25,7 @@ type Bounds struct {
 
 // StoreStats are figures of a journal and its tasks.
 type StoreStats struct {
-	Tasks   map[Status]int64 // how many there are of each status, 0 included
-	Events  int64            // retained in the journal
-	Bytes   int64            // of the database file and its write-ahead log
-	Commits int64            // made by this process since its start
-	Writes  int64            // changes that these commits made
+	Tasks  map[Status]int64 // how many there are of each status, 0 included
+	Events int64            // retained in the journal
+	Bytes  int64            // of the database file and its write-ahead log
 }

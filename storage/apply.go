@@ -43,7 +43,6 @@ func (d *DB) Apply(ctx context.Context, changes []schema.Change) ([]schema.Outco
 		return nil, nil, storageError(err)
 	}
 	d.commits.Add(1)
-	d.changes.Add(int64(len(changes)))
 	d.pace.committed()
 	return outcomes, events, nil
 }

@@ -48,7 +48,7 @@ type DB struct {
 	readers *sql.DB
 	read    queries
 
-	commits, changes atomic.Int64 // made by this DB
+	commits atomic.Int64 // made by this DB
 }
 
 // Open opens or makes a database file; a new one can be read by its owner only. A
