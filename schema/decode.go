@@ -123,17 +123,23 @@ next:
 				continue next
 			}
 		}
-		return unknownMember(join(path, string(m.Name)), string(m.Name), fields)
+		return unknownMember(path, string(m.Name), fields)
 	}
 	return nil
 }
 
+// maxNameTold is how many bytes of the name of an unknown member an error tells.
+const maxNameTold = 100
+
 func unknownMember(path, name string, fields []field) *Error {
+	if len(name) > maxNameTold {
+		name = strings.ToValidUTF8(name[:maxNameTold], "") + "…"
+	}
 	names := make([]string, len(fields))
 	for i, f := range fields {
 		names[i] = f.name
 	}
-	return Invalid(path, "is not known"+didYouMean(name, names))
+	return Invalid(join(path, name), "is not known"+didYouMean(name, names))
 }
 
 // decodeValue reads raw into dst, a pointer to one of the types that parameters

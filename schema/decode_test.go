@@ -71,6 +71,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{`{"ID":"a"}`, "ID", "is not known; did you mean id?"},
 		{`{"id":"a","nonsense":1}`, "nonsense", "is not known"},
 		{`{"":1}`, `""`, "is not known"},
+		{`{"` + strings.Repeat("ä", 60) + `":1}`, strings.Repeat("ä", 50) + "…", "is not known"},
 	})
 	check(t, decoded[Draft], []test{
 		{`{"titel":"x"}`, "titel", "is not known; did you mean title?"},

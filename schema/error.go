@@ -179,6 +179,20 @@ func LimitExceeded(limit string, value int64) *Error {
 	}
 }
 
+// Unauthorized says that the caller may not come in, and why: there is no token,
+// or not one that lets it in.
+func Unauthorized(why string) *Error {
+	return &Error{Code: CodeUnauthorized, Message: why, Data: ErrorData{Reason: "unauthorized"}}
+}
+
+// Forbidden says that the caller's token may only read. Nothing was changed.
+func Forbidden() *Error {
+	return &Error{
+		Code: CodeForbidden, Message: "the token may only read; nothing was changed",
+		Data: ErrorData{Reason: "forbidden"},
+	}
+}
+
 // ShuttingDown says that the daemon ends and did NOT make the write.
 func ShuttingDown() *Error {
 	return &Error{

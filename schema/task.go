@@ -112,6 +112,10 @@ type Draft struct {
 	Dependencies []string        `json:"dependencies,omitempty"`
 	Metadata     json.RawMessage `json:"metadata,omitempty"`
 	ID           string          `json:"id,omitempty"`
+
+	// CreatedAt is for an import, which keeps the time that it is given (Unix
+	// milliseconds). No client can set it; nil is the time of the change.
+	CreatedAt *int64 `json:"-"`
 }
 
 // Normalize validates d, fills in the defaults of what is absent (but the id,
@@ -146,14 +150,18 @@ func (d *Draft) Normalize() error {
 }
 
 // Task gives the task that d describes, created at the given time (Unix
-// milliseconds). Version and Ready are left to whoever applies the change. d
-// must be normalized and have an id.
+// milliseconds) unless d has one of its own. Version and Ready are left to
+// whoever applies the change. d must be normalized and have an id.
 func (d *Draft) Task(at int64) Task {
+	created := at
+	if d.CreatedAt != nil {
+		created = *d.CreatedAt
+	}
 	return Task{
 		ID: d.ID, Title: d.Title, Description: d.Description,
 		Status: d.Status, Priority: d.Priority, Complexity: d.Complexity,
 		AssignedTo: d.AssignedTo, Dependencies: d.Dependencies, Metadata: d.Metadata,
-		CreatedAt: at, UpdatedAt: at,
+		CreatedAt: created, UpdatedAt: at,
 	}
 }
 
