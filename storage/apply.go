@@ -1,25 +1,16 @@
 package storage
 
 import (
-	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
-	"time"
 
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/descartes-tasks/descartes/schema"
 )
-
-// lockPatience is how long a write waits while another process has the lock.
-const lockPatience = 5 * time.Second
-
-// lockRetry is the time between two tries. SQLite's own busy handler would sleep
-// up to 100 ms too long.
-const lockRetry = time.Millisecond
 
 // transaction is one group of changes on its way into the file.
 type transaction struct {
@@ -27,77 +18,6 @@ type transaction struct {
 	seq    int64 // newest seq given
 	events []schema.Event
 	change *schema.Change // being applied
-}
-
-// Apply makes changes as emitter.Journal says.
-func (d *DB) Apply(ctx context.Context, changes []schema.Change) ([]schema.Outcome, []schema.Event, error) {
-	d.writing.Lock()
-	defer d.writing.Unlock()
-	d.pace.yield(d.shm)
-	if err := d.begin(ctx); err != nil {
-		return nil, nil, storageError(err)
-	}
-	outcomes, events, err := d.applyAll(changes)
-	if err != nil {
-		d.rollback()
-		return nil, nil, storageError(err)
-	}
-	d.commits.Add(1)
-	d.pace.committed()
-	return outcomes, events, nil
-}
-
-// begin takes the write lock, waiting for another process that has it.
-func (d *DB) begin(ctx context.Context) error {
-	return d.patiently(ctx, func() error { return d.exec("BEGIN IMMEDIATE") })
-}
-
-// patiently tries again while another process has the file locked.
-func (d *DB) patiently(ctx context.Context, try func() error) error {
-	deadline := time.Now().Add(d.patience)
-	for {
-		err := try()
-		if err == nil || !isBusy(err) || time.Now().After(deadline) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(lockRetry):
-		}
-	}
-}
-
-func (d *DB) exec(statement string) error {
-	_, err := d.writer.ExecContext(context.Background(), statement)
-	return err
-}
-
-// rollback gives a transaction up. SQLite has perhaps done so by itself, after
-// which there is nothing to roll back: that error says nothing new.
-func (d *DB) rollback() { _ = d.exec("ROLLBACK") }
-
-// applyAll makes the changes in the open transaction and commits it.
-func (d *DB) applyAll(changes []schema.Change) ([]schema.Outcome, []schema.Event, error) {
-	t := &transaction{statements: d.write, events: make([]schema.Event, 0, len(changes))}
-	if err := t.begin.QueryRow().Scan(&t.seq); err != nil {
-		return nil, nil, err
-	}
-	outcomes := make([]schema.Outcome, len(changes))
-	for i := range changes {
-		var err error
-		if outcomes[i], err = t.apply(&changes[i]); err != nil {
-			return nil, nil, err
-		}
-	}
-	if len(t.events) == 0 {
-		// Refused, or nothing that changes anything: not worth an fsync.
-		return outcomes, nil, d.exec("ROLLBACK")
-	}
-	if _, err := t.end.Exec(t.seq); err != nil {
-		return nil, nil, err
-	}
-	return outcomes, t.events, d.exec("COMMIT")
 }
 
 // apply makes one change, or leaves nothing of it. The error is one of the whole
@@ -208,10 +128,15 @@ func (t *transaction) update(p *schema.UpdateParams) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.Dependencies.Set {
-		if err := t.depend(task, old); err != nil {
-			return nil, err
-		}
+	return t.move(document, old, task)
+}
+
+// move brings a task from its old state to a new one, whose rules that need other
+// tasks are checked, and gives the new document.
+func (t *transaction) move(document json.RawMessage, old, task *schema.Task) (json.RawMessage, error) {
+	err := t.depend(task, old)
+	if err != nil {
+		return nil, err
 	}
 	if task.Status != schema.InProgress {
 		task.LeasedBy = nil // a claim ends with the work

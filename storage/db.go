@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -24,6 +24,12 @@ type Config struct {
 	RetainEvents int64            // events that the journal keeps at most; default 1,000,000
 	RetainFor    time.Duration    // how long it keeps them at most; default 168 h
 	Now          func() time.Time // decides which events are too old; default time.Now
+
+	// Failed, if set, is told when something begins to fail ("write", "read", "index",
+	// "prune", "checkpoint"), when the reason changes, and with a nil error when it
+	// works again; "damage", a damaged page, stays. It must be quick and safe for
+	// concurrent use.
+	Failed func(what string, err error)
 }
 
 // DB is an open database file. Its methods are safe for concurrent use.
@@ -44,6 +50,10 @@ type DB struct {
 	seen    int64      // under writing: data_version when others' commits were last looked for
 	pace    pace       // under writing
 	shm     *shm       // under writing
+	files   *files     // under writing
+	locked  lockWait   // under writing
+	clock   clock      // under writing
+	health  health
 
 	readers *sql.DB
 	read    queries
@@ -67,8 +77,10 @@ func Open(ctx context.Context, config Config) (*DB, error) {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
+	given := config.Path
+	config.Path = resolve(given)
 	if err := inspect(ctx, config.Path); err != nil {
-		return nil, fmt.Errorf("open %s: %w", config.Path, err)
+		return nil, fmt.Errorf("open %s: %w", given, refusal(err))
 	}
 	d := &DB{
 		config:   config,
@@ -77,10 +89,12 @@ func Open(ctx context.Context, config Config) (*DB, error) {
 		stop:     make(chan struct{}),
 		done:     make(chan struct{}),
 		patience: lockPatience,
+		clock:    newClock(config.Now()),
+		health:   health{tell: config.Failed},
 	}
 	if err := d.open(ctx); err != nil {
 		d.release()
-		return nil, fmt.Errorf("open %s: %w", config.Path, err)
+		return nil, fmt.Errorf("open %s: %w", given, refusal(err))
 	}
 	go d.keepHouse()
 	return d, nil
@@ -88,6 +102,33 @@ func Open(ctx context.Context, config Config) (*DB, error) {
 
 // open connects. What it leaves open after an error is released by the caller.
 func (d *DB) open(ctx context.Context) (err error) {
+	if err := d.openWriter(ctx); err != nil {
+		return err
+	}
+	if err := prepare(ctx, d.writer, d.write.table()); err != nil {
+		return err
+	}
+	if err := d.write.dataVersion.QueryRow().Scan(&d.seen); err != nil {
+		return err
+	}
+	if err := d.writer.QueryRowContext(ctx, `SELECT epoch FROM journal_state`).Scan(&d.epoch); err != nil {
+		return err
+	}
+	d.config.Path = resolve(d.config.Path) // a link may have led to where no file was
+	d.shm = openShm(d.config.Path)
+	if d.files, err = openFiles(ctx, d.config.Path, d.writer); err != nil {
+		return err
+	}
+	d.files.seen(d.shm)
+	if d.readers, err = openReaders(ctx, d.config.Path, d.files); err != nil {
+		return err
+	}
+	return prepare(ctx, d.readers, d.read.table())
+}
+
+// openWriter makes the file if there is none, opens the connection that writes and
+// brings the file to the present format.
+func (d *DB) openWriter(ctx context.Context) (err error) {
 	if err := makeFile(d.config.Path); err != nil {
 		return err
 	}
@@ -101,27 +142,7 @@ func (d *DB) open(ctx context.Context) (err error) {
 	if d.writer, err = d.pool.Conn(ctx); err != nil {
 		return err
 	}
-	if err := d.migrate(ctx); err != nil {
-		return err
-	}
-	if err := prepare(ctx, d.writer, d.write.table()); err != nil {
-		return err
-	}
-	if err := d.write.dataVersion.QueryRow().Scan(&d.seen); err != nil {
-		return err
-	}
-	if err := d.writer.QueryRowContext(ctx, `SELECT epoch FROM journal_state`).Scan(&d.epoch); err != nil {
-		return err
-	}
-	d.shm = openShm(d.config.Path)
-	if d.readers, err = sql.Open("sqlite", dsn(d.config.Path, "busy_timeout(5000)", "query_only(1)",
-		"mmap_size(268435456)")+"&mode=ro"); err != nil {
-		return err
-	}
-	connections := max(2, runtime.GOMAXPROCS(0))
-	d.readers.SetMaxOpenConns(connections)
-	d.readers.SetMaxIdleConns(connections)
-	return prepare(ctx, d.readers, d.read.table())
+	return d.migrate(ctx)
 }
 
 // Close waits for what is under way and closes the file. Closing twice is
@@ -156,7 +177,8 @@ func (d *DB) release() error {
 	if d.pool != nil {
 		errs = append(errs, d.pool.Close())
 	}
-	d.shm.close() // last of all: see openShm
+	errs = append(errs, d.files.close()) // these two last of all: see openShm
+	d.shm.close()
 	return errors.Join(errs...)
 }
 
@@ -171,6 +193,14 @@ func makeFile(path string) error {
 		return err
 	}
 	return file.Close()
+}
+
+// resolve follows symbolic links: SQLite has its other files beside the file itself.
+func resolve(path string) string {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		return target
+	}
+	return path
 }
 
 // dsn names a file with pragmas that every connection of a pool gets: set by a

@@ -14,8 +14,9 @@ const pollEvery = 40 * time.Millisecond
 const tidyEvery = time.Second
 
 // keepHouse looks for others' commits and tidies up, until the DB is closed. Each
-// step takes the writer for a few milliseconds at most. A step that fails (the
-// disk is full, another process has the lock) is tried again the next time.
+// step takes the writer for a few milliseconds at most, and waits for no lock. A
+// step that fails (the disk is full, another process has the lock) is told to
+// Config.Failed and tried again the next time.
 func (d *DB) keepHouse() {
 	defer close(d.done)
 	poll := time.NewTicker(pollEvery)
@@ -30,9 +31,11 @@ func (d *DB) keepHouse() {
 		}
 		d.poll()
 		if time.Since(tidied) >= tidyEvery {
-			d.tidy()
+			if d.recovered() {
+				d.tidy()
+			}
 			if d.commits.Load() == commits {
-				d.checkpoint()
+				d.housework(failCheckpoint, d.checkpoint())
 			}
 			tidied, commits = time.Now(), d.commits.Load()
 		}
@@ -66,28 +69,72 @@ func (d *DB) othersCommitted() bool {
 	return others
 }
 
+// recovered looks whether what has failed works again, and tells whether the file
+// can be written.
+func (d *DB) recovered() bool {
+	if d.health.fails(failRead) {
+		if _, err := d.Bounds(context.Background()); err == nil {
+			d.health.note(failRead, nil)
+		}
+	}
+	if d.health.fails(failWrite) {
+		err := d.probe()
+		d.housework(failWrite, err)
+		return err == nil
+	}
+	return true
+}
+
+// probe writes, and changes nothing.
+func (d *DB) probe() error {
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	err := d.tryBegin()
+	if err == nil {
+		if err = d.exec(touch); err == nil {
+			err = d.commit()
+		} else {
+			d.rollback()
+		}
+	}
+	d.files.seen(d.shm)
+	return err
+}
+
 // checkpoint moves what is left in the write-ahead log into the file itself, when
 // nobody writes. Under load the writer does that by itself every 2000 pages.
-func (d *DB) checkpoint() {
+func (d *DB) checkpoint() error {
 	info, err := os.Stat(d.config.Path + "-wal")
 	if err != nil || info.Size() == 0 {
-		return
+		return nil
 	}
 	d.writing.Lock()
 	defer d.writing.Unlock()
-	// A reader that still needs the log, or an error, leaves it for the next time.
-	_ = d.exec("PRAGMA wal_checkpoint(TRUNCATE)")
+	if err := d.files.lost(d.shm); err != nil {
+		return err
+	}
+	defer d.files.seen(d.shm)
+	// A reader that still needs the log leaves it for the next time, and so does a
+	// writer.
+	if err := d.exec("PRAGMA wal_checkpoint(TRUNCATE)"); !isBusy(err) {
+		return err
+	}
+	return nil
 }
 
 // tidy prunes and indexes in small steps, letting writers in between, and goes on
 // looking for others' commits. While somebody writes it takes a quarter of the
 // time at most: a burst of writes is indexed when it is over.
 func (d *DB) tidy() {
-	for _, step := range []func(context.Context) (bool, error){d.indexStep, d.pruneStep} {
+	for _, chore := range []struct {
+		name string
+		step func(context.Context) (more bool, err error)
+	}{{failIndex, d.indexStep}, {failPrune, d.pruneStep}} {
 		for more := true; more; {
 			began, commits := time.Now(), d.commits.Load()
 			var err error
-			if more, err = step(context.Background()); err != nil {
+			more, err = chore.step(context.Background())
+			if d.housework(chore.name, err); err != nil {
 				break
 			}
 			d.poll()

@@ -7,14 +7,18 @@ import (
 	"github.com/descartes-tasks/descartes/schema"
 )
 
-// pageBytes bounds the documents of a page of events or tasks, which are up to
-// some 130 KiB each.
-const pageBytes = 1 << 20
+// pageBytes bounds the documents of a page of events that is answered at once;
+// each is up to some 130 KiB. heldBytes bounds those of a page for a subscription,
+// which holds it for as long as its peer takes to read, decoded too.
+const (
+	pageBytes = 1 << 20
+	heldBytes = 256 << 10
+)
 
 // Bounds gives the present ends of the journal, all true at one moment.
 func (d *DB) Bounds(ctx context.Context) (schema.Bounds, error) {
 	b, err := scanBounds(d.read.bounds.QueryRowContext(ctx))
-	return b, storageError(err)
+	return b, d.readError(err)
 }
 
 func scanBounds(row *sql.Row) (b schema.Bounds, err error) {
@@ -23,16 +27,16 @@ func scanBounds(row *sql.Row) (b schema.Bounds, err error) {
 }
 
 // Events gives a page of the journal, as emitter.Journal says: fewer than limit
-// when their documents have more than 1 MiB.
+// when their documents have more than 256 KiB.
 func (d *DB) Events(ctx context.Context, after, through int64, limit int) ([]schema.Event, error) {
 	if through <= after {
 		return nil, nil
 	}
 	rows, err := d.read.events.QueryContext(ctx, after, through, limit+1)
-	events, _, err := readEvents(rows, err, limit)
+	events, _, err := readEvents(rows, err, limit, heldBytes)
 	switch {
 	case err != nil:
-		return nil, storageError(err)
+		return nil, d.readError(err)
 	case len(events) == 0:
 		return nil, d.retained(ctx, after)
 	case events[0].Seq != after+1: // the journal has no gaps: what is missing was pruned
@@ -52,9 +56,9 @@ func (d *DB) History(ctx context.Context, id string, after int64, limit int) (ev
 	} else {
 		rows, err = d.read.eventsOf.QueryContext(ctx, id, after, limit+1)
 	}
-	events, more, err = readEvents(rows, err, limit)
+	events, more, err = readEvents(rows, err, limit, pageBytes)
 	if err != nil {
-		return nil, false, storageError(err)
+		return nil, false, d.readError(err)
 	}
 	// After reading: what is pruned from now on has been read.
 	if err := d.retained(ctx, after); err != nil {
@@ -73,15 +77,15 @@ func (d *DB) retained(ctx context.Context, after int64) error {
 	return err
 }
 
-// readEvents reads rows of eventColumns, at most limit of them and about
-// pageBytes, and closes them. more says that there are others.
-func readEvents(rows *sql.Rows, err error, limit int) (events []schema.Event, more bool, _ error) {
+// readEvents reads rows of eventColumns, at most limit of them and about maxBytes,
+// and closes them. more says that there are others.
+func readEvents(rows *sql.Rows, err error, limit, maxBytes int) (events []schema.Event, more bool, _ error) {
 	if err != nil {
 		return nil, false, err
 	}
 	defer rows.Close()
 	for size := 0; rows.Next(); {
-		if len(events) == limit || size > pageBytes {
+		if len(events) == limit || size > maxBytes {
 			return events, true, nil
 		}
 		e, err := scanEvent(rows)

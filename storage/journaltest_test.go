@@ -1,6 +1,7 @@
 package storage_test
 
 import (
+	"context"
 	"database/sql"
 	"encoding/json"
 	"fmt"
@@ -63,6 +64,10 @@ func (f *files) open(t journaltest.TB, path string) emitter.Journal {
 	t.Cleanup(func() {
 		if err := db.Close(); err != nil {
 			t.Errorf("close: %v", err)
+		}
+		report, err := storage.Check(context.Background(), path, nil)
+		if err != nil || len(report.Findings) > 0 {
+			t.Errorf("check: %+v, %v", report, err)
 		}
 	})
 	f.mu.Lock()

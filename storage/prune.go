@@ -2,14 +2,18 @@ package storage
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"time"
 )
 
 // pruneAtOnce bounds the events that one step deletes: about two milliseconds.
 const pruneAtOnce = 500
 
 // pruneStep deletes some of the oldest events if there are too many or they are
-// too old, and tells whether there may be more to delete.
+// too old, and tells whether there may be more to delete. What the full-text index
+// has not read stays, unless the index cannot be written: the journal must not
+// grow for ever, and an index that has missed something is made anew.
 func (d *DB) pruneStep(ctx context.Context) (more bool, err error) {
 	d.writing.Lock()
 	defer d.writing.Unlock()
@@ -17,23 +21,27 @@ func (d *DB) pruneStep(ctx context.Context) (more bool, err error) {
 	if err := d.write.oldest.QueryRow().Scan(&oldest, &oldestAt, &newest, &indexed); err != nil || oldest == 0 {
 		return false, err
 	}
+	if d.health.fails(failIndex) {
+		indexed = newest
+	}
 	tooMany := newest - d.config.RetainEvents
-	tooOld := d.config.Now().Add(-d.config.RetainFor).UnixMilli()
+	now := d.clock.believe(d.config.Now(), time.Since(d.clock.start))
+	tooOld := now.Add(-d.config.RetainFor).UnixMilli()
 	if oldest > tooMany && oldestAt >= tooOld || oldest > indexed {
 		return false, nil
 	}
-	if err := d.begin(ctx); err != nil {
+	if err := d.tryBegin(); err != nil {
 		return false, err
 	}
-	// What the full-text index has not read stays.
 	result, err := d.write.prune.Exec(min(tooMany, indexed), tooOld, pruneAtOnce, indexed)
 	if err == nil {
-		err = d.exec("COMMIT")
+		err = d.commit()
 	}
 	if err != nil {
 		d.rollback()
-		return false, err
+		return false, fmt.Errorf("prune the journal: %w", err)
 	}
+	d.files.seen(d.shm)
 	deleted, err := result.RowsAffected()
 	return deleted == pruneAtOnce, err
 }

@@ -17,6 +17,7 @@ type queries struct {
 	document, state          *sql.Stmt
 	candidates               *sql.Stmt
 	counts                   *sql.Stmt
+	tokens                   *sql.Stmt
 }
 
 func (q *queries) table() []statement {
@@ -40,6 +41,7 @@ func (q *queries) table() []statement {
 			UNION ALL SELECT task_id FROM journal WHERE seq > ? LIMIT ?`},
 		// An index that begins with the status holds all that this reads.
 		{&q.counts, `SELECT status, count(*) FROM tasks GROUP BY status`},
+		{&q.tokens, selectTokens},
 	}
 }
 
@@ -47,10 +49,10 @@ func (q *queries) table() []statement {
 func (d *DB) view(ctx context.Context, run func(*sql.Tx) error) error {
 	tx, err := d.readers.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
-		return storageError(err)
+		return d.readError(err)
 	}
 	defer func() { _ = tx.Rollback() }() // there is nothing to commit
-	return storageError(run(tx))
+	return d.readError(run(tx))
 }
 
 // Get gives the document of a task. The error is a [schema.Error] with code
@@ -62,7 +64,7 @@ func (d *DB) Get(ctx context.Context, id string) (json.RawMessage, error) {
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, schema.NotFound(id)
 	case err != nil:
-		return nil, storageError(err)
+		return nil, d.readError(err)
 	}
 	return validText(document), nil
 }
@@ -80,16 +82,16 @@ func (d *DB) Stats(ctx context.Context) (schema.StoreStats, error) {
 	stats.Events = bounds.Newest - bounds.Oldest + 1
 	rows, err := d.read.counts.QueryContext(ctx)
 	if err != nil {
-		return stats, storageError(err)
+		return stats, d.readError(err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var status schema.Status
 		var count int64
 		if err := rows.Scan(&status, &count); err != nil {
-			return stats, storageError(err)
+			return stats, d.readError(err)
 		}
 		stats.Tasks[status] = count
 	}
-	return stats, storageError(rows.Err())
+	return stats, d.readError(rows.Err())
 }

@@ -68,7 +68,7 @@ func (d *DB) indexStep(ctx context.Context) (more bool, err error) {
 	if err != nil || indexed >= newest {
 		return false, err
 	}
-	if err := d.begin(ctx); err != nil {
+	if err := d.tryBegin(); err != nil {
 		return false, err
 	}
 	if oldest == 0 || oldest > indexed+1 {
@@ -77,12 +77,13 @@ func (d *DB) indexStep(ctx context.Context) (more bool, err error) {
 		more, err = d.indexSome()
 	}
 	if err == nil {
-		err = d.exec("COMMIT")
+		err = d.commit()
 	}
 	if err != nil {
 		d.rollback()
 		return false, fmt.Errorf("feed the full-text index: %w", err)
 	}
+	d.files.seen(d.shm)
 	return more, nil
 }
 

@@ -51,6 +51,14 @@ func (s *shm) moved() bool {
 	return s.header != before
 }
 
+// state gives what commits and checkpoints change.
+func (s *shm) state() (state [walIndexState]byte) {
+	if s != nil {
+		_, _ = s.file.ReadAt(state[:], 0) // zero then: not what it was
+	}
+	return state
+}
+
 // forget has moved tell next time that somebody may have.
 func (s *shm) forget() {
 	if s != nil {

@@ -11,7 +11,7 @@ import (
 )
 
 // TasksAt gives a page of tasks as they were at a journal place, as
-// emitter.Journal says: fewer than limit too when they have more than 1 MiB.
+// emitter.Journal says: fewer than limit too when they have more than 256 KiB.
 // Nothing is held between two pages.
 func (d *DB) TasksAt(ctx context.Context, at int64, after string, limit int) ([]json.RawMessage, error) {
 	for {
@@ -56,7 +56,7 @@ func (d *DB) pastOf(ctx context.Context, tx *sql.Tx, at int64, after string, lim
 		through = []byte{} // SQLite orders a blob after every text
 	}
 	rows, err = tx.StmtContext(ctx, d.read.firstSince).QueryContext(ctx, after, through, at, limit+1)
-	changes, more, err := readEvents(rows, err, limit)
+	changes, more, err := readEvents(rows, err, limit, heldBytes)
 	if err != nil {
 		return p, err
 	}
@@ -74,7 +74,7 @@ func (p *past) present(rows *sql.Rows, limit int) error {
 			return err
 		}
 		size += len(document)
-		if n := len(p.documents); n == limit || n > 0 && size > pageBytes {
+		if n := len(p.documents); n == limit || n > 0 && size > heldBytes {
 			return nil
 		}
 		p.documents[id], p.last = validText(document), id

@@ -51,8 +51,11 @@ func (s *statements) table() []statement {
 
 		{&s.oldest, `SELECT coalesce((SELECT seq FROM journal ORDER BY seq LIMIT 1), 0),
 			coalesce((SELECT timestamp FROM journal ORDER BY seq LIMIT 1), 0), last_seq, indexed FROM journal_state`},
-		{&s.prune, `DELETE FROM journal WHERE seq <= (SELECT max(seq) FROM
-			(SELECT seq, timestamp FROM journal ORDER BY seq LIMIT ?3) WHERE seq <= ?1 OR timestamp < ?2 AND seq <= ?4)`},
+		// From the oldest on as far as all are too many or too old: one with a time of
+		// long ago, made while the clock was wrong, does not take those before it along.
+		{&s.prune, `DELETE FROM journal WHERE seq < (SELECT
+			coalesce(min(seq) FILTER (WHERE seq > ?1 AND (timestamp >= ?2 OR seq > ?4)), max(seq) + 1)
+			FROM (SELECT seq, timestamp FROM journal ORDER BY seq LIMIT ?3))`},
 
 		{&s.unindexed, `SELECT seq, task_id FROM journal WHERE seq > (SELECT indexed FROM journal_state) ORDER BY seq LIMIT ?`},
 		{&s.present, `SELECT title, description FROM tasks WHERE id = ?`},
