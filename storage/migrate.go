@@ -12,6 +12,8 @@ import (
 	"os"
 	"strings"
 
+	sqlite3 "modernc.org/sqlite/lib"
+
 	"github.com/descartes-tasks/descartes/schema"
 )
 
@@ -47,6 +49,20 @@ func inspect(ctx context.Context, path string) error {
 		return err
 	}
 	return inspectSchema(ctx, path, info.Size())
+}
+
+// refusal says why a file cannot be opened: where it is damaged, what to do next.
+func refusal(err error) error {
+	if code := primaryCode(err); (code == sqlite3.SQLITE_CORRUPT || code == sqlite3.SQLITE_NOTADB) && !errors.Is(err, errDamaged) {
+		err = fmt.Errorf("%w (%w)", errDamaged, err)
+	}
+	if errors.Is(err, errDamaged) {
+		return fmt.Errorf("%w: run descartes check", err)
+	}
+	if why := whyUnavailable(err); why != "" {
+		return fmt.Errorf("%s (%w)", why, err)
+	}
+	return err
 }
 
 // inspectHeader checks the first 100 bytes (https://sqlite.org/fileformat.html,
@@ -96,14 +112,39 @@ func inspectSchema(ctx context.Context, path string, size int64) error {
 		return fmt.Errorf("%w (%w)", errDamaged, err)
 	case application == 0 && version == 0 && tables == 0:
 		return nil
-	case application != schema.ApplicationID:
-		return errForeign
-	case version > len(migrations()):
-		return fmt.Errorf("%w (format %d, known up to %d)", errNewer, version, len(migrations()))
-	case size > quickCheckUpTo:
-		return nil
+	}
+	if err := recognize(application, version); err != nil {
+		return err
+	}
+	if err := inspectObjects(ctx, db, version); err != nil || size > quickCheckUpTo {
+		return err
 	}
 	return quickCheck(ctx, db)
+}
+
+// inspectObjects refuses a file that lacks something of what its format has: a
+// table, or a trigger without which the writes of other processes would be lost.
+func inspectObjects(ctx context.Context, db *sql.DB, version int) error {
+	missing, _, err := compareObjects(ctx, db, version)
+	if err != nil {
+		return fmt.Errorf("%w (%w)", errDamaged, err)
+	}
+	if len(missing) > 0 {
+		return damaged(missing[0] + " is missing")
+	}
+	var facts int
+	if err := db.QueryRowContext(ctx, `SELECT count(*) FROM journal_state`).Scan(&facts); err != nil {
+		return fmt.Errorf("%w (%w)", errDamaged, err)
+	}
+	if facts != 1 {
+		return damaged(fmt.Sprintf("table journal_state has %d rows, must have 1", facts))
+	}
+	return nil
+}
+
+// damaged says what is wrong with a file.
+func damaged(why string) error {
+	return fmt.Errorf("%w (%s)", errDamaged, strings.ReplaceAll(why, "\n", " "))
 }
 
 // quickCheckUpTo is the size in bytes of a file that is read as a whole before it
@@ -117,7 +158,7 @@ func quickCheck(ctx context.Context, db querier) error {
 	case err != nil:
 		return fmt.Errorf("%w (%w)", errDamaged, err)
 	case found != "ok":
-		return fmt.Errorf("%w (%s)", errDamaged, strings.ReplaceAll(found, "\n", " "))
+		return damaged(found)
 	}
 	return nil
 }

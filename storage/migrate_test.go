@@ -43,6 +43,16 @@ func TestOpenRefuses(t *testing.T) {
 			}
 		}
 	}
+	spoil := func(statements string) func(t *testing.T, path string) {
+		return func(t *testing.T, path string) {
+			d := mustOpen(t, path)
+			do(t, d, create("a"))
+			if err := d.Close(); err != nil {
+				t.Fatal(err)
+			}
+			script(statements)(t, path)
+		}
+	}
 	tests := []struct {
 		name   string
 		make   func(t *testing.T, path string)
@@ -74,6 +84,15 @@ func TestOpenRefuses(t *testing.T) {
 		{"a page destroyed", patch(func(file []byte) []byte { clear(file[3*4096 : 4*4096]); return file }), "damaged"},
 		{"end cut off", patch(func(file []byte) []byte { return file[:len(file)/2] }), "damaged"},
 		{"last page cut", patch(func(file []byte) []byte { return file[:len(file)-1] }), "damaged"},
+		{"no tasks", spoil(`DROP TABLE tasks`), "the file is damaged (table tasks is missing): run descartes check"},
+		{"no journal", spoil(`DROP TABLE journal`), "the file is damaged (table journal is missing): run descartes check"},
+		{"no trigger", spoil(`DROP TRIGGER outside_settle`), "the file is damaged (trigger outside_settle is missing): run descartes check"},
+		{"no view", spoil(`DROP VIEW readiness`), "the file is damaged (view readiness is missing): run descartes check"},
+		{"no facts", spoil(`DELETE FROM journal_state`), "the file is damaged (table journal_state has 0 rows, must have 1): run descartes check"},
+		{
+			"a schema that is no SQL", spoil(`PRAGMA writable_schema = 1; UPDATE sqlite_schema SET sql = 'CREATE TABLE tasks (' WHERE name = 'tasks'`),
+			"damaged",
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -122,7 +141,7 @@ func TestOpenMakesFile(t *testing.T) {
 	}
 	same(t, "files", len(contents(t, directory)), 3)
 	same(t, "settings", rows(t, d.readers, `SELECT * FROM pragma_application_id, pragma_user_version, pragma_journal_mode`),
-		[]string{fmt.Sprintf("%d|1|wal", schema.ApplicationID)})
+		[]string{fmt.Sprintf("%d|2|wal", schema.ApplicationID)})
 	epoch := d.epoch
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
