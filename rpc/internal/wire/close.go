@@ -21,6 +21,13 @@ const (
 	closeInternal = 1011
 )
 
+// Reasons of ClosePolicy that a client must tell from those of a peer that is slow:
+// connecting again with the same token does not help.
+const (
+	ReasonRevoked     = "the token was revoked"
+	ReasonTokenNeeded = "a token is needed now"
+)
+
 // closeGrace is how long each step of closing may take: to get the close frame out, to
 // get the peer's in.
 const closeGrace = time.Second

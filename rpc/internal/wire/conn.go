@@ -209,7 +209,9 @@ func readUpTo(r io.Reader, limit int64) ([]byte, error) {
 		if len(message) == cap(message) {
 			message = append(make([]byte, 0, 2*cap(message)), message...)
 		}
-		k, err := r.Read(message[len(message):cap(message)])
+		// Not beyond the first byte that is too much: the library waits until it can fill
+		// what it is given.
+		k, err := r.Read(message[len(message):min(int64(cap(message)), limit+1)])
 		message = message[:len(message)+k]
 		switch {
 		case int64(len(message)) > limit:

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 )
 
 // netConn is the socket as the WebSocket library gets to see it, and the one place
@@ -88,8 +89,14 @@ func (n *netConn) Write(frame []byte) (int, error) {
 		n.queue(opcode, append([]byte(nil), frame...))
 		return len(frame), nil
 	}
+	last := frame
+	if reason := frame[min(len(frame), 4):]; !n.client && !utf8.Valid(reason) {
+		// The library says back what the peer said, and a reason must be UTF-8 (section
+		// 5.5.1). What a client sends is masked, and its server is no stranger.
+		last = closeFrame(closeProtocol, "", false)
+	}
 	// The library closes the socket after a close frame, so this one cannot be left.
-	n.writeClose(frame)
+	n.writeClose(last)
 	return len(frame), nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"log"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -123,7 +124,7 @@ func TestServeSurvivesAPanic(t *testing.T) {
 	client.expectClose(closeInternal)
 	client.write(frame(0x80, opClose, "\x03\xf3"))
 	failure, ok := errors.AsType[*PanicError](receive(t, ended))
-	if !ok || failure.Value != "oh" || !strings.Contains(failure.Error(), "TestServeSurvivesAPanic") {
+	if !ok || failure.Value != "oh" || !regexp.MustCompile(`^panic at serve_test\.go:\d+: oh$`).MatchString(failure.Error()) {
 		t.Error(failure)
 	}
 }

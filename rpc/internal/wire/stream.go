@@ -4,24 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"runtime/debug"
 	"strconv"
 
 	"github.com/sourcegraph/jsonrpc2"
 )
-
-// PanicError is what Serve returns when accept panicked.
-type PanicError struct {
-	Value any
-	Stack []byte
-}
-
-// Error implements the error interface. It includes the stack.
-func (e *PanicError) Error() string {
-	return fmt.Sprintf("panic: %v\n\n%s", e.Value, e.Stack)
-}
 
 // Serve reads requests from the connection and hands each to accept, one at a time and
 // in the order in which they arrived, until the connection ends. Requests with a Fault
@@ -110,7 +97,7 @@ func (s *serverStream) Handle(ctx context.Context, _ *jsonrpc2.Conn, _ *jsonrpc2
 	s.current = nil
 	defer func() {
 		if value := recover(); value != nil {
-			s.err = &PanicError{value, debug.Stack()}
+			s.err = Recovered(value)
 			if answer := r.Answer(nil, internalError()); answer != nil {
 				_ = s.conn.Write(answer)
 			}
