@@ -30,6 +30,9 @@ func infer(t reflect.Type, types map[reflect.Type]*jsonschema.Schema) *jsonschem
 	if title := s.Properties["title"]; title != nil {
 		title.Type, title.Types = "string", nil
 	}
+	if t == reflect.TypeFor[schema.Draft]() {
+		s.Properties["metadata"] = nullable(s.Properties["metadata"]) // like everything that may be absent
+	}
 	return s
 }
 

@@ -57,6 +57,7 @@ var reasons = map[schema.Code]string{
 	schema.CodeDependencyInvalid:  "dependency_invalid",
 	schema.CodeCursorExpired:      "cursor_expired",
 	schema.CodeLimitExceeded:      "limit_exceeded",
+	schema.CodeForbidden:          "forbidden",
 	schema.CodeShuttingDown:       "shutting_down",
 	schema.CodeStorageUnavailable: "storage_unavailable",
 	schema.CodeMethodNotFound:     "needs_websocket",
@@ -87,7 +88,7 @@ func discoverDocument(table []method, version string) []byte {
 func describe(m *method) openRPCMethod {
 	codes := slices.Concat(m.errors, commonErrors)
 	if m.write != nil {
-		codes = append(codes, schema.CodeShuttingDown)
+		codes = append(codes, schema.CodeForbidden, schema.CodeShuttingDown)
 	}
 	if m.needsWebSocket {
 		codes = append(codes, schema.CodeMethodNotFound)

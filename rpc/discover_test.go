@@ -58,7 +58,7 @@ func TestDocumentIsValidOpenRPC(t *testing.T) {
 	})
 	check(t, err)
 	var doc any
-	check(t, json.Unmarshal(start(t).discover, &doc))
+	check(t, json.Unmarshal(start(t).discover(), &doc))
 	check(t, meta.Validate(doc))
 	doc.(map[string]any)["methods"].([]any)[0].(map[string]any)["params"] = "wrong"
 	if meta.Validate(doc) == nil {

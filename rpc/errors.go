@@ -36,3 +36,11 @@ func needsWebSocket(name string) *schema.Error {
 		Data: schema.ErrorData{Reason: "needs_websocket"},
 	}
 }
+
+// recovered makes an error of a panic in a method: the caller's internal error and
+// the log's business; the connection lives on.
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = wire.Recovered(p)
+	}
+}

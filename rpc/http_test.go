@@ -3,12 +3,14 @@ package rpc
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -98,6 +100,16 @@ func TestHostAndOrigin(t *testing.T) {
 		{"10.0.0.1:PORT", "", false},
 		{"0.0.0.0:PORT", "", false},
 		{"[::]:PORT", "", false},
+		{"localhost.", "", false}, // compared whole
+		{"localhost.:PORT", "", false},
+		{"127.0.0.1.", "", false},
+		{"localhost:", "", true}, // RFC 3986, section 3.2.3: a port may be empty
+		{"localhost:65536", "", false},
+		{"[::ffff:127.0.0.1]", "", true},
+		{"0:PORT", "", false},
+		{"127.1", "", false},
+		{"2130706433", "", false}, // 127.0.0.1 in one number
+		{"0x7f.1", "", false},
 
 		{"127.0.0.1:PORT", "http://127.0.0.1:PORT", true},
 		{"localhost:PORT", "http://localhost:PORT", true},
@@ -111,6 +123,14 @@ func TestHostAndOrigin(t *testing.T) {
 		{"127.0.0.1:PORT", "http://127.0.0.1:PORT.evil.example", false},
 		{"127.0.0.1:PORT", "http://evil@127.0.0.1:PORT", false},
 		{"127.0.0.1:PORT", "file://127.0.0.1:PORT", false},
+		{"127.0.0.1:PORT", "HTTP://127.0.0.1:PORT", true},
+		{"127.0.0.1:PORT", "http://127.0.0.1:PORT/", false},
+		{"127.0.0.1:PORT", "http://127.0.0.1:PORT#", false},
+		{"127.0.0.1:PORT", "http://127.0.0.1", false},
+		{"127.0.0.1:PORT", "127.0.0.1:PORT", false},
+		{"127.0.0.1:PORT", " ", false},
+		{"localhost:PORT", "http://local\u0068o\u017ft:PORT", false}, // a letter that counts as an s
+		{"127.0.0.1:PORT", "https://app.example, https://app.example", false},
 		{"127.0.0.1:PORT", "https://app.example.evil.example", false},
 		{"127.0.0.1:PORT", "https://app.example:444", false},
 		{"evil.example", "http://evil.example", false},
@@ -118,6 +138,93 @@ func TestHostAndOrigin(t *testing.T) {
 	for _, test := range tests {
 		host, origin := strings.ReplaceAll(test.host, "PORT", port), strings.ReplaceAll(test.origin, "PORT", port)
 		tryAllWays(t, d, host, origin, test.allowed)
+	}
+}
+
+// TestHostAndOriginAsSent sends what no client library would.
+func TestHostAndOriginAsSent(t *testing.T) {
+	t.Parallel()
+	d := start(t, func(s *setup) { s.rpc.AllowedHosts = []string{""} }) // an empty variable of the environment
+	requests := map[string]string{
+		"GET /healthz HTTP/1.1\r\nHost: localhost\r\n":                                                                "200",
+		"GET /healthz HTTP/1.1\r\n":                                                                                   "400",
+		"GET /healthz HTTP/1.1\r\nHost:\r\n":                                                                          "403",
+		"GET /healthz HTTP/1.0\r\n":                                                                                   "403",
+		"GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n":                                          "400",
+		"GET /healthz HTTP/1.1\r\nHost: evil.example\r\nHost: localhost\r\n":                                          "400",
+		"GET http://evil.example/healthz HTTP/1.1\r\nHost: localhost\r\n":                                             "403", // RFC 9112, section 3.2.2: it counts, Host does not
+		"GET http://localhost/healthz HTTP/1.1\r\nHost: localhost\r\n":                                                "200",
+		"GET http://localhost@evil.example/healthz HTTP/1.1\r\nHost: localhost\r\n":                                   "403",
+		"GET //evil.example/healthz HTTP/1.1\r\nHost: evil.example\r\n":                                               "403",
+		"OPTIONS * HTTP/1.1\r\nHost: evil.example\r\n":                                                                "403",
+		"CONNECT evil.example:80 HTTP/1.1\r\nHost: localhost\r\n":                                                     "403",
+		"GET /healthz HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nOrigin: http://evil.example\r\n":     "403",
+		"GET /healthz HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nOrigin: http://localhost\r\n":        "403",
+		"GET /healthz HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\n":                                    "200",
+		"GET /healthz HTTP/1.1\r\nHost: localhost\r\nOrigin:\r\n":                                                     "403",
+		"GET /healthz HTTP/1.1\r\nHost: local\xc5\xbfhost\r\n":                                                        "400",
+		"GET /healthz HTTP/1.1\r\nHost: evil.example\r\nX-Forwarded-Host: localhost\r\nForwarded: host=localhost\r\n": "403",
+	}
+	for _, host := range []string{
+		"localhost:evil", "localhost:80:80", "evil.example:80:127.0.0.1", "[localhost]", "[127.0.0.1]", "[::1", "::1",
+		"[::1%lo]", "[::1%25lo]", "evil@localhost", "localhost@evil.example", "127.0.0.1/evil.example", "[127.0.0.1]evil.example", "[::1]evil.example",
+	} {
+		requests["GET /healthz HTTP/1.1\r\nHost: "+host+"\r\n"] = "40" // 400 where net/http knows that it is none
+	}
+	for request, want := range requests {
+		conn := must(net.Dial("tcp", d.address))
+		fmt.Fprint(conn, request+"Connection: close\r\n\r\n")
+		answer := string(must(io.ReadAll(conn)))
+		conn.Close()
+		if !strings.HasPrefix(answer, "HTTP/1.1 "+want) && !strings.HasPrefix(answer, "HTTP/1.0 "+want) {
+			t.Errorf("%q: got %.60q, want %s", request, answer, want)
+		}
+	}
+}
+
+// The address that a connection came in on is no name that somebody could have made
+// resolve to it. With TLS the own origin is that of https alone.
+func TestOwnAddressAndOrigin(t *testing.T) {
+	t.Parallel()
+	g := guard{}
+	for _, test := range []struct {
+		local, host, origin string
+		tls                 bool
+		refused             string
+	}{
+		{"192.0.2.7", "192.0.2.7:7420", "", false, ""},
+		{"192.0.2.7", "[::ffff:192.0.2.7]", "", false, ""},
+		{"::ffff:192.0.2.7", "192.0.2.7", "", false, ""},
+		{"192.0.2.7", "192.0.2.8", "", false, refusedHost},
+		{"192.0.2.7", "tasks.example", "", false, refusedHost},
+		{"2001:db8::1", "[2001:db8::1]:7420", "", false, ""},
+		{"2001:db8::1", "[2001:DB8:0::1]", "", false, ""},
+		{"2001:db8::1", "[2001:db8::2]", "", false, refusedHost},
+		{"fe80::1%eth0", "[fe80::1]", "", false, ""},
+		{"192.0.2.7", "192.0.2.7", "http://192.0.2.7", false, ""},
+		{"192.0.2.7", "192.0.2.7", "https://192.0.2.7", true, ""},
+		{"192.0.2.7", "192.0.2.7", "http://192.0.2.7", true, refusedOrigin},
+		{"127.0.0.1", "localhost", "http://localhost", true, refusedOrigin},
+		{"127.0.0.1", "localhost", "https://localhost", true, ""},
+	} {
+		r := httptest.NewRequest("GET", "/rpc", nil)
+		r.Host = test.host
+		if test.origin != "" {
+			r.Header.Set("Origin", test.origin)
+		}
+		if test.tls {
+			r.TLS = new(tls.ConnectionState)
+		}
+		address := netip.MustParseAddr(test.local)
+		local := net.TCPAddrFromAddrPort(netip.AddrPortFrom(address, 7420))
+		r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, local))
+		got := ""
+		if why := g.check(r); why != nil {
+			got = why.reason
+		}
+		if got != test.refused {
+			t.Errorf("%+v: got %q", test, got)
+		}
 	}
 }
 

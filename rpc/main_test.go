@@ -46,7 +46,8 @@ type setup struct {
 	rpc     Config
 	emitter emitter.Config
 	storage storage.Config
-	store   func(Store) Store // puts something between server and file
+	store   func(Store) Store           // puts something between server and file
+	tokens  func(TokenStore) TokenStore // the same, for tokens
 	listen  func() net.Listener
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 }
@@ -71,10 +72,13 @@ func start(t testing.TB, options ...func(*setup)) *daemon {
 	t.Cleanup(func() { check(t, db.Close()) })
 	s.rpc.Metrics = NewMetrics()
 	s.emitter.Committed, s.emitter.Delivered = s.rpc.Metrics.Committed, s.rpc.Metrics.Delivered
-	s.rpc.Emitter, s.rpc.Store = must(emitter.New(ctx, db, s.emitter)), db
+	s.rpc.Emitter, s.rpc.Store, s.rpc.Tokens = must(emitter.New(ctx, db, s.emitter)), db, db
 	t.Cleanup(s.rpc.Emitter.Close)
 	if s.store != nil {
 		s.rpc.Store = s.store(db)
+	}
+	if s.tokens != nil {
+		s.rpc.Tokens = s.tokens(db)
 	}
 	d := &daemon{Server: NewServer(s.rpc), t: t, path: s.storage.Path, emitter: s.rpc.Emitter, dial: s.dial}
 	d.serve(s.listen())

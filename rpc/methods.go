@@ -141,12 +141,7 @@ func queryMethods() []method {
 		}),
 		reading(method{
 			name: schema.MethodList, summary: "List tasks, a page at a time.", result: schema.ListResult{},
-		}, func(s *session, r *wire.Request, p *schema.ListParams) (any, error) {
-			if err := p.Normalize(); err != nil {
-				return nil, err
-			}
-			return s.server.config.Store.List(s.ctx, *p, s.room(r))
-		}),
+		}, (*session).list),
 		reading(method{
 			name: schema.MethodHistory, summary: "Read the journal, of one task or of all, oldest event first.",
 			result: schema.HistoryResult{}, errors: []schema.Code{schema.CodeCursorExpired},
@@ -191,7 +186,7 @@ func serverMethods() []method {
 		reading(method{
 			name: schema.MethodDiscover, summary: "This document.", result: map[string]any{},
 		}, func(s *session, _ *wire.Request, _ *none) (any, error) {
-			return json.RawMessage(s.server.discover), nil
+			return json.RawMessage(s.server.discover()), nil
 		}),
 	}
 }

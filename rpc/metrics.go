@@ -1,8 +1,10 @@
 package rpc
 
 import (
+	"bytes"
 	"log"
 	"net/http"
+	"regexp"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,6 +23,8 @@ type Metrics struct {
 	commits   prometheus.Histogram
 	group     prometheus.Histogram
 	emissions prometheus.Histogram
+	refused   *prometheus.CounterVec // by reason
+	failing   *prometheus.GaugeVec   // by what
 }
 
 // NewMetrics makes metrics in a registry of their own.
@@ -39,10 +43,27 @@ func NewMetrics() *Metrics {
 			Name: "task_event_emission_latency_seconds", Help: "Time from the commit of an event that was not held back to its socket write.",
 			Buckets: prometheus.ExponentialBuckets(20e-6, 2, 20),
 		}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "descartes_refusals_total", Help: "Connections and requests that were turned away, by reason.",
+		}, []string{"reason"}),
 	}
-	m.registry.MustRegister(m.commits, m.group, m.emissions,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.failing = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "descartes_storage_failing", Help: "1 while the database file cannot be used for this, by what.",
+	}, []string{"what"})
+	m.registry.MustRegister(m.failing)
+	for _, reason := range refusalReasons() {
+		m.refused.WithLabelValues(reason) // so that it is there before the first one
+	}
+	m.registry.MustRegister(m.commits, m.group, m.emissions, m.refused,
+		goCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// goCollector adds to the usual figures of the runtime what the last garbage
+// collection found alive: unlike the others it does not swing with the garbage.
+func goCollector() prometheus.Collector {
+	live := collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile(`^/gc/heap/live:bytes$`)}
+	return collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(live))
 }
 
 // Committed is for emitter.Config.
@@ -53,6 +74,16 @@ func (m *Metrics) Committed(took time.Duration, changes int) {
 
 // Delivered is for emitter.Config.
 func (m *Metrics) Delivered(after time.Duration, _ int) { m.emissions.Observe(after.Seconds()) }
+
+// Failed takes what the store tells: what begins to fail, or with a nil error what
+// works again.
+func (m *Metrics) Failed(what string, err error) {
+	failing := 0.0
+	if err != nil {
+		failing = 1
+	}
+	m.failing.WithLabelValues(what).Set(failing)
+}
 
 func (m *Metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
@@ -108,12 +139,14 @@ func debounceRate(s emitter.Stats) float64 {
 }
 
 // httpLog gives what net/http complains about to the log, at debug level: it is
-// mostly clients that went away.
+// mostly clients that went away. Of several lines the first is enough: the others
+// are a stack.
 func httpLog(l zerolog.Logger) *log.Logger { return log.New(httpWriter{l}, "", 0) }
 
 type httpWriter struct{ log zerolog.Logger }
 
 func (w httpWriter) Write(line []byte) (int, error) {
-	w.log.Debug().Str("component", "http").Msg(string(line))
+	first, _, _ := bytes.Cut(line, []byte{'\n'})
+	w.log.Debug().Str("component", "http").Msg(string(first))
 	return len(line), nil
 }

@@ -30,9 +30,15 @@ func (s *Server) servePost(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the body could not be read", http.StatusBadRequest) // the peer is gone, or too slow
 		return
 	}
+	holder := holderOf(r)
+	if why := s.access.recheck(holder); why != nil { // the body has taken its time
+		s.refuse(w, r, why)
+		return
+	}
 	var answer []byte
 	session := &session{
 		server: s, log: s.log.With().Str("remote", r.RemoteAddr).Logger(), ctx: r.Context(), refuses: s.isDraining(),
+		remote: r.RemoteAddr, holder: holder,
 	}
 	session.send = func(messages ...[]byte) error {
 		for _, m := range messages {

@@ -10,6 +10,41 @@ import (
 	"github.com/descartes-tasks/descartes/schema"
 )
 
+// list answers task.list.
+func (s *session) list(r *wire.Request, p *schema.ListParams) (any, error) {
+	if err := p.Normalize(); err != nil {
+		return nil, err
+	}
+	page, err := s.server.config.Store.List(s.ctx, *p, s.room(r))
+	if err != nil {
+		return nil, err
+	}
+	return listResult(&page), nil
+}
+
+// listResult joins the documents as they are. encoding/json would check them again,
+// and keep for the next answer a buffer as large as the largest so far.
+func listResult(page *schema.ListResult) json.RawMessage {
+	size := 128
+	for _, task := range page.Tasks {
+		size += len(task) + 1
+	}
+	result := append(make([]byte, 0, size), `{"tasks":[`...)
+	for i, task := range page.Tasks {
+		if i > 0 {
+			result = append(result, ',')
+		}
+		result = append(result, task...)
+	}
+	result = append(result, `],"next_page_token":`...)
+	if page.NextPageToken == nil {
+		result = append(result, "null"...)
+	} else {
+		result = schema.AppendString(result, *page.NextPageToken)
+	}
+	return append(schema.AppendString(append(result, `,"cursor":`...), page.Cursor), '}')
+}
+
 // history answers task.history.
 func (s *session) history(r *wire.Request, p *schema.HistoryParams) (any, error) {
 	if err := p.Normalize(); err != nil {

@@ -32,15 +32,23 @@ type Store interface {
 	Stats(ctx context.Context) (schema.StoreStats, error)
 	// Bounds gives the present ends of the journal.
 	Bounds(ctx context.Context) (schema.Bounds, error)
+	// Unusable tells why the database cannot be written or read as it should at
+	// present, nil if it can.
+	Unusable() error
 }
 
 // Config configures a Server.
 type Config struct {
 	Emitter *emitter.Emitter // required
 	Store   Store            // required
+	Tokens  TokenStore       // who may come in; default: anybody
 	Metrics *Metrics         // default: metrics that nobody else feeds
 	Log     zerolog.Logger   // the zero value logs nothing
 	Version string           // told by server.info
+
+	// AlwaysTokens asks for a token even while Tokens has none. It is for a server that
+	// other machines can reach.
+	AlwaysTokens bool
 
 	Debounce       time.Duration // default window of subscriptions; 0: every change
 	AllowedHosts   []string      // names besides the loopback ones that Host may have
@@ -57,14 +65,22 @@ const (
 	idleTimeout      = 2 * time.Minute
 )
 
+// visitLines is how many lines a second the log has of who comes and goes: nobody can
+// fill a disk by connecting.
+const visitLines = 50
+
 // Server serves clients on any number of listeners.
 type Server struct {
-	config   Config
-	log      zerolog.Logger
-	guard    guard
-	methods  map[string]*method
-	discover []byte // the OpenRPC document
-	http     *http.Server
+	config    Config
+	log       zerolog.Logger
+	guard     guard
+	access    *access
+	visits    zerolog.Sampler // of the lines of who comes and goes
+	refusals  refusals
+	newcomers newcomers
+	methods   map[string]*method
+	discover  func() []byte // the OpenRPC document, made when somebody first asks for it
+	http      *http.Server
 
 	mu       sync.Mutex
 	sessions map[*session]struct{}
@@ -83,20 +99,26 @@ func NewServer(config Config) *Server {
 		config:   config,
 		log:      config.Log,
 		guard:    guard{hosts: config.AllowedHosts, origins: config.AllowedOrigins},
+		access:   newAccess(config.Tokens, config.AlwaysTokens, config.Log),
+		visits:   &zerolog.BurstSampler{Burst: visitLines, Period: time.Second},
+		refusals: refusals{log: config.Log, metrics: config.Metrics, count: make(map[string]int)},
 		sessions: make(map[*session]struct{}),
 	}
+	s.access.changed, s.access.tick = s.expelStrangers, s.refusals.tick
 	table := methodTable()
 	s.methods = index(table)
-	s.discover = discoverDocument(table, config.Version)
+	s.discover = sync.OnceValue(func() []byte { return discoverDocument(table, config.Version) })
 	config.Metrics.observe(s)
 	s.http = &http.Server{
-		Handler:           s.routes(),
-		ReadHeaderTimeout: handshakeTimeout,
-		ReadTimeout:       bodyTimeout,
-		WriteTimeout:      answerTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          nil,
+		Handler:                      s.routes(),
+		ReadHeaderTimeout:            handshakeTimeout,
+		ReadTimeout:                  bodyTimeout,
+		WriteTimeout:                 answerTimeout,
+		IdleTimeout:                  idleTimeout,
+		MaxHeaderBytes:               64 << 10,
+		DisableGeneralOptionsHandler: true, // OPTIONS * is for the guard, too
+		ConnState:                    s.track,
+		ErrorLog:                     nil,
 	}
 	s.http.ErrorLog = httpLog(s.log)
 	return s
@@ -105,6 +127,7 @@ func NewServer(config Config) *Server {
 // Serve accepts connections until Shutdown, after which it returns nil. It may be
 // called for several listeners, once for each.
 func (s *Server) Serve(listener net.Listener) error {
+	s.access.begin()
 	if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve %s: %w", listener.Addr(), err)
 	}
@@ -136,6 +159,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.cut()
 		<-ended
 	}
+	s.access.end()
 	return err
 }
 
@@ -177,14 +201,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /readyz", s.serveReady)
 	mux.Handle("GET /metrics", s.config.Metrics.handler())
 	mux.HandleFunc("GET /{$}", serveIndex)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if reason := s.guard.check(r); reason != "" {
-			s.log.Warn().Str("remote", r.RemoteAddr).Str("path", r.URL.Path).Str("reason", reason).Msg("refused")
-			http.Error(w, reason, http.StatusForbidden)
-			return
-		}
-		mux.ServeHTTP(w, r)
-	})
+	return s.guarded(mux)
 }
 
 // serveReady tells whether requests would be answered: the database can be read
@@ -194,8 +211,14 @@ func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "shutting down", http.StatusServiceUnavailable)
 		return
 	}
+	if err := s.config.Store.Unusable(); err != nil { // which was logged when it began
+		http.Error(w, wireError(err).Message, http.StatusServiceUnavailable)
+		return
+	}
 	if _, err := s.config.Store.Bounds(r.Context()); err != nil {
-		s.log.Error().Err(err).Msg("not ready")
+		if schema.CodeOf(err) != schema.CodeStorageUnavailable {
+			s.log.Error().Err(err).Msg("not ready")
+		}
 		http.Error(w, "the database cannot be read", http.StatusServiceUnavailable)
 		return
 	}
@@ -204,7 +227,7 @@ func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) serveDiscover(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
-	w.Write(s.discover)
+	w.Write(s.discover())
 }
 
 func serveIndex(w http.ResponseWriter, r *http.Request) {
@@ -218,37 +241,49 @@ func serveIndex(w http.ResponseWriter, r *http.Request) {
 // serveWebSocket upgrades the request. It returns at once: the connection then
 // belongs to its session, and what HTTP held for it is free.
 func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
-	session, reason := s.admit()
-	if session == nil {
-		http.Error(w, reason, http.StatusServiceUnavailable)
+	session, why := s.admit(r)
+	switch {
+	case why != nil:
+		s.refuse(w, r, why)
+		return
+	case session == nil:
+		http.Error(w, "shutting down", http.StatusServiceUnavailable)
 		return
 	}
 	conn, err := wire.Accept(w, r, wire.Options{MaxMessage: s.config.Limits.MaxMessage})
 	if err != nil {
 		s.dismiss(session) // Accept has answered the request
-		session.log.Debug().Err(err).Str("remote", r.RemoteAddr).Msg("handshake failed")
+		session.log.Debug().Str("error", shorten(err.Error())).Str("remote", r.RemoteAddr).Msg("handshake failed")
 		return
 	}
-	session.log.Info().Str("remote", r.RemoteAddr).Msg("connected")
+	visits := session.log.Sample(s.visits)
+	line := visits.Info().Str("remote", r.RemoteAddr)
+	if session.holder != nil {
+		line = line.Str("token", session.holder.Name)
+	}
+	line.Msg("connected")
 	session.start(conn)
 }
 
-// admit makes a session if there is room for one more.
-func (s *Server) admit() (admitted *session, reason string) {
+// admit makes a session if there is room for one more; nil while the server shuts
+// down.
+func (s *Server) admit(r *http.Request) (admitted *session, why *refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.draining:
-		return nil, "shutting down"
+		return nil, nil
 	case len(s.sessions) >= s.config.Limits.MaxConnections:
-		s.log.Warn().Int("limit", s.config.Limits.MaxConnections).Msg("too many connections")
-		return nil, "too many connections"
+		return nil, &refusal{
+			status: http.StatusServiceUnavailable, reason: refusedTooManyConnections, answer: refusedTooManyConnections,
+		}
 	}
 	s.opened++
 	admitted = newSession(s, s.log.With().Int64("connection", s.opened).Logger())
+	admitted.remote, admitted.holder = r.RemoteAddr, holderOf(r)
 	s.sessions[admitted] = struct{}{}
 	s.running.Add(1)
-	return admitted, ""
+	return admitted, nil
 }
 
 // dismiss forgets a session that has ended.

@@ -3,11 +3,10 @@ package rpc
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"math/rand/v2"
-	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -29,7 +28,9 @@ const maxUnsent = 64 << 10
 type session struct {
 	server *Server
 	log    zerolog.Logger
-	source int64 // marks the changes of this connection; 0 for a POST request
+	remote string        // address of the peer
+	holder *schema.Token // that the peer came in by; nil where none is needed
+	source int64         // marks the changes of this connection; 0 for a POST request
 	ctx    context.Context
 	cancel context.CancelFunc
 	conn   *wire.Conn                     // nil for a POST request
@@ -37,6 +38,7 @@ type session struct {
 	queue  chan *wire.Request             // closed when the peer sends no more
 	slots  chan struct{}                  // one taken for each unanswered request; nil: unlimited
 	drains chan struct{}                  // closed when the server shuts down
+	leaves atomic.Bool                    // the peer may not stay: nothing more is done for it
 
 	// Owned by the goroutine that does the work.
 	refuses  bool            // writes, because the server shuts down
@@ -79,13 +81,17 @@ func newSession(server *Server, log zerolog.Logger) *session {
 func (s *session) start(conn *wire.Conn) {
 	s.server.mu.Lock()
 	s.conn, s.send = conn, conn.Write
+	if s.server.access.recheck(s.holder) != nil { // any more: expelStrangers did not see it
+		s.expel()
+	}
 	s.server.mu.Unlock()
 	go s.read()
 	go func() {
 		defer s.server.dismiss(s)
 		s.work()
 		s.stopSubscriptions()
-		s.log.Info().Msg("disconnected")
+		visits := s.log.Sample(s.server.visits)
+		visits.Info().Msg("disconnected")
 	}()
 }
 
@@ -100,9 +106,15 @@ func (s *session) read() {
 }
 
 // accept queues one request. It blocks while too many are unanswered, so that the
-// peer is slowed down by TCP.
+// peer is slowed down by TCP. When the connection ends meanwhile, there is nobody to
+// read for any more: what is asked is given up, and writes are made.
 func (s *session) accept(_ context.Context, r *wire.Request) {
-	s.slots <- struct{}{}
+	select {
+	case s.slots <- struct{}{}:
+	case <-s.conn.Done():
+		s.cancel()
+		s.slots <- struct{}{}
+	}
 	s.queue <- r
 }
 
@@ -186,6 +198,10 @@ func (s *session) handle(r *wire.Request) {
 		s.answer(r, nil, nil, began)
 		return
 	}
+	if s.leaves.Load() {
+		s.answer(r, nil, schema.Unauthorized("the token is not valid any more"), began)
+		return
+	}
 	m := s.server.methods[r.Method]
 	if m == nil {
 		s.answer(r, nil, methodNotFound(), began)
@@ -206,9 +222,13 @@ func (s *session) handle(r *wire.Request) {
 }
 
 // submit hands the change of a write to the emitter, unless the write has to be
-// refused.
+// refused. It is the only way of a session to the emitter's Submit, so that no method
+// can forget to look at the token.
 func (s *session) submit(m *method, r *wire.Request) (_ *emitter.Write, err error) {
 	defer recovered(&err)
+	if err := s.mayWrite(r); err != nil {
+		return nil, err
+	}
 	change, err := m.write(r.Params)
 	if err != nil {
 		return nil, err
@@ -221,16 +241,11 @@ func (s *session) submit(m *method, r *wire.Request) (_ *emitter.Write, err erro
 		return nil, schema.LimitExceeded("answer", limit)
 	}
 	change.Origin, change.Source = schema.OriginRPC, s.source
+	if s.holder != nil {
+		change.Actor = s.holder.Name
+	}
 	change.MaxResults = s.server.config.Limits.MaxAnswer
 	return s.server.config.Emitter.Submit(change), nil
-}
-
-// recovered makes an error of a panic in a method: the caller's internal error and
-// the log's business; the connection lives on.
-func recovered(err *error) {
-	if p := recover(); p != nil {
-		*err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-	}
 }
 
 // run calls a method that is no write.
@@ -239,9 +254,13 @@ func (s *session) run(m *method, r *wire.Request) (result json.RawMessage, err e
 	if m.needsWebSocket && s.conn == nil {
 		return nil, needsWebSocket(r.Method)
 	}
+	limit := s.server.config.Limits.MaxAnswer
+	if int64(r.BatchSize()) > limit {
+		return nil, schema.LimitExceeded("answer", limit) // whatever the result would be
+	}
 	result, err = m.read(s, r)
-	if err == nil && int64(len(result)+r.BatchSize()) > s.server.config.Limits.MaxAnswer {
-		return nil, schema.LimitExceeded("answer", s.server.config.Limits.MaxAnswer)
+	if err == nil && int64(len(result)+r.BatchSize()) > limit {
+		return nil, schema.LimitExceeded("answer", limit)
 	}
 	return result, err
 }
@@ -296,7 +315,7 @@ func (s *session) answer(r *wire.Request, result json.RawMessage, err error, beg
 func (s *session) logAnswer(r *wire.Request, err error, began time.Time) {
 	level := zerolog.DebugLevel
 	if code := schema.CodeOf(err); err != nil && s.ctx.Err() == nil &&
-		(code == schema.CodeInternal || code == schema.CodeStorageUnavailable) {
+		code == schema.CodeInternal { // what a store cannot do was logged when it began
 		level = zerolog.ErrorLevel
 	}
 	line := s.log.WithLevel(level)

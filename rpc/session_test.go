@@ -30,7 +30,12 @@ func slowStore() (*slow, func(*setup)) {
 }
 
 func (s *slow) Get(ctx context.Context, id string) (json.RawMessage, error) {
-	if id != "slow" {
+	switch id {
+	case "slow":
+	case "endless":
+		<-ctx.Done()
+		return nil, ctx.Err()
+	default:
 		return s.Store.Get(ctx, id)
 	}
 	s.asked <- struct{}{}

@@ -68,6 +68,7 @@ func TestShutdownFinishesWhatWasAccepted(t *testing.T) {
 func TestWritesDuringShutdownAreRefused(t *testing.T) {
 	t.Parallel()
 	d := start(t)
+	d.post(request(0, "server.ping", `{}`)) // who may come in is known when the first request is answered
 	d.shutDown()
 	status, body := d.handle("POST", "/rpc", request(1, "task.create", `{"title":"too late"}`))
 	const want = `{"jsonrpc":"2.0","id":1,"error":{"code":-32009,"message":"the server is shutting down; nothing was changed","data":{"reason":"shutting_down"}}}`
@@ -148,5 +149,35 @@ func TestShutdownAnswersABatchWhole(t *testing.T) {
 	}
 	if stats := d.emitter.Stats(); stats.Changes != int64(made) {
 		t.Errorf("%d were made, but %d answered so", stats.Changes, made)
+	}
+}
+
+// A batch of more requests than may be in flight keeps the server from reading, and so
+// from seeing that the peer has gone. It is given up all the same: when the patience
+// of a shutdown ends, and when the connection does.
+func TestLongBatchIsGivenUp(t *testing.T) {
+	t.Parallel()
+	batch := "[" + strings.Repeat(request(1, "task.get", `{"id":"endless"}`)+",", 9) + request(1, "server.ping", `{}`) + "]"
+	for name, end := range map[string]func(d *daemon, p *peer){
+		"shutdown": func(d *daemon, _ *peer) {
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			if err := d.Shutdown(ctx); err != nil && !errors.Is(err, context.Canceled) {
+				d.t.Error(err)
+			}
+		},
+		"peer that is gone": func(_ *daemon, p *peer) { p.conn.CloseNow() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, overPipe func(*setup)) {
+				_, option := slowStore()
+				d := start(t, overPipe, option, func(s *setup) { s.rpc.Limits.MaxInFlight = 2 })
+				p := d.connect()
+				p.send(batch)
+				synctest.Wait()
+				end(d, p)
+				d.running.Wait() // the bubble would say that it waits for ever
+			})
+		})
 	}
 }

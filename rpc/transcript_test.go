@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "write what the server answers into test
 
 // overPost lists the transcripts that are also true of POST requests.
 var overPost = []string{
-	"jsonrpc", "create", "get", "list", "update", "delete", "apply", "info", "ping", "discover", "errors",
+	"jsonrpc", "create", "get", "list", "update", "delete", "apply", "info", "ping", "discover", "errors", "token",
 }
 
 // TestTranscripts replays testdata/*.txt: see README.md there.
@@ -59,7 +59,8 @@ type script struct {
 	lines  []string
 	meant  bool // messages are compared by what they mean, without the data of errors
 	peers  map[string]*peer
-	page   string              // the token that came last
+	page   string              // the page token that came last
+	secret string              // the token that connections and POST requests come in by
 	posted map[string][]string // answers to POST requests, not yet expected
 }
 
@@ -192,6 +193,9 @@ func (s *script) directive(number int) {
 		s.daemon.emitter.Close()
 	case strings.HasPrefix(command, "prune "):
 		s.daemon.exec("DELETE FROM journal WHERE seq <= ?", strings.TrimPrefix(command, "prune "))
+	case strings.HasPrefix(command, "token "):
+		scope := strings.TrimPrefix(command, "token ")
+		s.secret = s.daemon.addToken(scope, schema.Scope(scope))
 	case strings.HasPrefix(command, "sql "):
 		s.daemon.exec(strings.TrimPrefix(command, "sql "))
 	default:
@@ -203,7 +207,7 @@ func (s *script) overWebSocket(sent *message, expected []message) {
 	s.t.Helper()
 	if sent != nil {
 		if s.peers[sent.peer] == nil {
-			s.peers[sent.peer] = s.daemon.connect()
+			s.peers[sent.peer] = s.daemon.connectAs(s.secret)
 		}
 		s.peers[sent.peer].send(s.filledIn(sent.text))
 		return
@@ -214,7 +218,7 @@ func (s *script) overWebSocket(sent *message, expected []message) {
 func (s *script) overPost(sent *message, expected []message) {
 	s.t.Helper()
 	if sent != nil {
-		status, body := s.daemon.post(s.filledIn(sent.text))
+		status, body := s.daemon.do("POST", "/rpc", s.filledIn(sent.text), holding(s.secret))
 		switch {
 		case status == 200:
 			s.posted[sent.peer] = append(s.posted[sent.peer], strings.TrimSuffix(body, "\n"))
