@@ -20,7 +20,7 @@ const DefaultURL = "ws://127.0.0.1:7420/rpc"
 type Options struct {
 	Token       string        // sent as Authorization: Bearer; default none
 	Header      http.Header   // sent with every handshake; default none
-	TLS         *tls.Config   // for wss; default the system's roots
+	TLS         *tls.Config   // for wss, with RootCAs for a private authority; default the system's roots
 	DialTimeout time.Duration // of each attempt to connect; default 10 s
 	MaxMessage  int64         // bytes of the longest message read; default 16 MiB
 	Buffer      int           // messages that a Subscription reads ahead; default 64
@@ -78,12 +78,15 @@ type Client struct {
 
 // Dial connects to the daemon at a URL: ws://HOST:PORT/rpc, wss://, or
 // ws+unix:///path/to/socket; also http:, https: and unix:, and the path /rpc may be
-// left out. ctx bounds the handshake only. The error is ErrUnreachable, a
-// *RefusedError, that of ctx, or says what is wrong with the URL. The Client must
-// be closed.
+// left out. ctx bounds the handshake only. The error is ErrUnreachable, ErrUntrusted,
+// a *RefusedError, that of ctx, or says what is wrong with the URL or the token; none
+// shows the token. The Client must be closed.
 func Dial(ctx context.Context, url string, options Options) (*Client, error) {
 	url, err := endpoint(url)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkToken(options.Token); err != nil {
 		return nil, err
 	}
 	c := &Client{
@@ -107,9 +110,9 @@ func (c *Client) URL() string { return c.url }
 
 // Call calls a method and decodes its result into what result points to; nil drops
 // it. nil params are left out. The typed methods are made of Call and have its
-// errors: a *schema.Error for an error answer, ErrDisconnected, ErrClosed, that of
-// ctx (the call may be made nevertheless), those of Dial where it connects again,
-// and those of encoding/json.
+// errors: a *schema.Error for an error answer, ErrDisconnected, ErrUnauthorized if
+// the token was revoked meanwhile, ErrClosed, that of ctx (the call may be made
+// nevertheless), those of Dial where it connects again, and those of encoding/json.
 func (c *Client) Call(ctx context.Context, method string, params, result any) error {
 	conn, err := c.connection(ctx)
 	if err != nil {
@@ -133,7 +136,7 @@ func exchange(ctx context.Context, conn *wire.Client, method string, params, res
 	}
 	var answer json.RawMessage
 	if err := conn.Call(ctx, method, params, &answer); err != nil {
-		return callError(ctx, err)
+		return callError(ctx, conn, err)
 	}
 	if result == nil {
 		return nil

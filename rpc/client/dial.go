@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 
 	"github.com/descartes-tasks/descartes/rpc/internal/wire"
 )
@@ -16,6 +17,9 @@ func endpoint(address string) (string, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme == "" {
 		return "", fmt.Errorf("%q is no URL of a daemon: write it like ws://127.0.0.1:7420/rpc", address)
+	}
+	if u.User != nil { // not repeated: it would be in every error and log
+		return "", errors.New("the URL of a daemon has no user or password: a token is given separately")
 	}
 	switch u.Scheme {
 	case "http":
@@ -43,6 +47,15 @@ func endpoint(address string) (string, error) {
 	return u.String(), nil
 }
 
+// checkToken refuses what no HTTP header can carry, which the library would call an
+// error of the network.
+func checkToken(token string) error {
+	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return errors.New("the token has a character that no token has: perhaps a space or the end of a line")
+	}
+	return nil
+}
+
 // dial makes one connection. Its life does not depend on ctx.
 func (c *Client) dial(ctx context.Context, notify func(method string, params json.RawMessage)) (*wire.Client, error) {
 	attempt, cancel := context.WithTimeout(ctx, c.options.DialTimeout)
@@ -60,8 +73,5 @@ func (c *Client) dial(ctx context.Context, notify func(method string, params jso
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	if refused, ok := errors.AsType[*wire.DialError](err); ok {
-		return nil, &RefusedError{Status: refused.Status, Reason: refused.Body}
-	}
-	return nil, fmt.Errorf("%w at %s: %w", ErrUnreachable, c.url, err)
+	return nil, dialError(c.url, c.options.Token, err)
 }

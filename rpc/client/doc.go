@@ -3,8 +3,9 @@
 //
 // A [Client] is one connection for calls. An error answer of the daemon is a
 // *schema.Error: errors.Is compares its code, errors.AsType gives its data. Any
-// other error says that there was no answer: [ErrUnreachable], [*RefusedError],
-// [ErrDisconnected], [ErrClosed], or that of the context.
+// other error says that there was no answer: [ErrUnreachable], [ErrUntrusted],
+// [*RefusedError], [ErrDisconnected], [ErrUnauthorized], [ErrClosed], or that of the
+// context.
 //
 // A [Subscription] has a connection of its own. A consumer that is slow, or that
 // makes calls between two events, therefore holds up nobody, itself included: its
@@ -19,7 +20,10 @@
 // every event once and the events of each task in order. When that cannot be done
 // and a snapshot was asked for, the consumer gets an event of type schema.Resync,
 // which says that what it knows of the tasks is out of date, and then a new
-// snapshot; otherwise the Subscription ends with the daemon's error.
+// snapshot; otherwise the Subscription ends with the daemon's error. It ends, too,
+// when the daemon wants another token (401, or the token was revoked), forbids the
+// connection (403), or has no certificate that can be trusted: trying on would not
+// help. A daemon that is full (503) is tried again.
 //
 // Without Reconnect the loss of the connection ends a Subscription and every later
 // call with ErrDisconnected. A call that was under way then may have been made;

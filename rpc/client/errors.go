@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,14 +21,37 @@ var (
 	ErrDisconnected = errors.New("the connection was lost")
 	// ErrClosed says that the Client or the Subscription was closed by this program.
 	ErrClosed = errors.New("the client is closed")
+	// ErrUntrusted says that what answers at the URL has no certificate that proves
+	// that it is the daemon: see Options.TLS.
+	ErrUntrusted = errors.New("the certificate is not trusted")
+	// ErrUnauthorized says that the daemon wants a token and there was none, a wrong
+	// one, or one that was revoked, perhaps while the connection was open.
+	ErrUnauthorized = errors.New("a valid token is needed")
+	// ErrForbidden says that the daemon does not answer to this name, or to programs
+	// of this origin.
+	ErrForbidden = errors.New("the name or the origin is not allowed")
+	// ErrUnavailable says that the daemon has too many connections, or is going away.
+	ErrUnavailable = errors.New("the daemon takes no connection now")
 )
 
-// RefusedError is the daemon's refusal of a connection, as an HTTP answer: 401 for
-// no or a bad token, 403 for a name or an origin that is not allowed, 503 for too
-// many connections.
+// RefusedError is the daemon's refusal of a connection, as an HTTP answer. It is
+// ErrUnauthorized for 401, ErrForbidden for 403 and ErrUnavailable for 503.
 type RefusedError struct {
 	Status int    // of HTTP
 	Reason string // what the daemon said, at most 1 KiB
+}
+
+// Unwrap gives the meaning of the status, nil for one that the daemon has no use for.
+func (e *RefusedError) Unwrap() error {
+	switch e.Status {
+	case http.StatusUnauthorized:
+		return ErrUnauthorized
+	case http.StatusForbidden:
+		return ErrForbidden
+	case http.StatusServiceUnavailable:
+		return ErrUnavailable
+	}
+	return nil
 }
 
 // Error gives the sentence for people.
@@ -39,8 +63,8 @@ func (e *RefusedError) Error() string {
 	return text
 }
 
-// callError makes of an error of the wire what callers are promised.
-func callError(ctx context.Context, err error) error {
+// callError makes of an error of a call over conn what callers are promised.
+func callError(ctx context.Context, conn *wire.Client, err error) error {
 	if answer, ok := errors.AsType[*wire.Error](err); ok {
 		coded := &schema.Error{Code: schema.Code(answer.Code), Message: answer.Message}
 		// Data of another shape, from something that is no Descartes, stays empty.
@@ -50,7 +74,36 @@ func callError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	if end := conn.Err(); end != nil {
+		err = end // says more than that the call has no answer
+	}
+	return lostError(err)
+}
+
+// lostError makes of what ended a connection what callers are promised.
+func lostError(err error) error {
+	// The daemon closes with the same code, but other words, on a peer that is slow.
+	end, ok := errors.AsType[*wire.CloseError](err)
+	if ok && end.Code == wire.ClosePolicy && (end.Reason == wire.ReasonRevoked || end.Reason == wire.ReasonTokenNeeded) {
+		return fmt.Errorf("%w: the daemon closed the connection: %s", ErrUnauthorized, end.Reason)
+	}
 	return fmt.Errorf("%w: %w", ErrDisconnected, err)
+}
+
+// dialError makes of an error of wire.Dial what callers are promised. What the
+// server says may repeat the token that it was sent.
+func dialError(url, token string, err error) error {
+	if refused, ok := errors.AsType[*wire.DialError](err); ok {
+		reason := refused.Body
+		if token != "" {
+			reason = strings.ReplaceAll(reason, token, "[token]")
+		}
+		return &RefusedError{Status: refused.Status, Reason: reason}
+	}
+	if why, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return fmt.Errorf("%w: %s: %w", ErrUntrusted, url, why.Err)
+	}
+	return fmt.Errorf("%w at %s: %w", ErrUnreachable, url, err)
 }
 
 // isTemporary tells whether connecting again may help.

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"sync"
 
 	"github.com/descartes-tasks/descartes/rpc/internal/wire"
@@ -72,7 +71,7 @@ func (l *link) next(ctx, life context.Context) (message, error) {
 	case m := <-l.messages:
 		return m, nil
 	default:
-		return message{}, fmt.Errorf("%w: %w", ErrDisconnected, l.conn.Err())
+		return message{}, lostError(l.conn.Err())
 	}
 }
 

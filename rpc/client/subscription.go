@@ -82,9 +82,10 @@ func (s *Subscription) Events(ctx context.Context) iter.Seq2[schema.Event, error
 
 // Next waits for the next event. When ctx ends, its error is returned and nothing
 // is lost; any other error is the end of the subscription and comes again:
-// ErrClosed, ErrDisconnected without Reconnect, and with it what cannot be mended
-// by connecting again, such as a *RefusedError or a *schema.Error with
-// CodeCursorExpired, after which only a snapshot helps.
+// ErrClosed, ErrDisconnected without Reconnect, and what cannot be mended by
+// connecting again: ErrUnauthorized, ErrForbidden, ErrUntrusted, another
+// *RefusedError of the 4xx kind, or a *schema.Error such as CodeCursorExpired, after
+// which only a snapshot helps.
 func (s *Subscription) Next(ctx context.Context) (schema.Event, error) {
 	for s.err == nil {
 		if s.life.Err() != nil {
