@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"strings"
 
 	"github.com/urfave/cli/v3"
 
@@ -19,8 +21,23 @@ import (
 func clientFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "url", Value: client.DefaultURL, Usage: "connect to the daemon at `URL` (ws://, wss:// or ws+unix:///path)", Sources: environment("url")},
-		&cli.StringFlag{Name: "token", Usage: "authenticate with `TOKEN`", Sources: environment("token")},
+		&cli.StringFlag{Name: "token", Usage: "authenticate with `TOKEN`; in DESCARTES_TOKEN nobody else on the machine can see it", Sources: environment("token")},
+		&cli.StringFlag{Name: "tls-ca", Usage: "trust the authorities in `FILE` (PEM) instead of the system's", Sources: environment("tls-ca")},
 	}
+}
+
+// dial connects to the daemon that the flags name.
+func dial(ctx context.Context, cmd *cli.Command, options client.Options) (*client.Client, error) {
+	secure, err := clientTLS(cmd.String("tls-ca"))
+	if err != nil {
+		return nil, err
+	}
+	options.Token, options.TLS = cmd.String("token"), secure
+	c, err := client.Dial(ctx, cmd.String("url"), options)
+	if err != nil {
+		return nil, dialError(cmd, err)
+	}
+	return c, nil
 }
 
 func callCommand() *cli.Command {
@@ -43,9 +60,9 @@ func call(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	c, err := client.Dial(ctx, cmd.String("url"), client.Options{Token: cmd.String("token")})
+	c, err := dial(ctx, cmd, client.Options{})
 	if err != nil {
-		return dialError(cmd, err)
+		return err
 	}
 	defer c.Close()
 	var result json.RawMessage
@@ -83,27 +100,42 @@ func readParams(cmd *cli.Command) (any, error) {
 
 // dialError says what to do when there is no connection.
 func dialError(cmd *cli.Command, err error) error {
-	if !errors.Is(err, client.ErrUnreachable) {
-		return err
+	url := cmd.String("url")
+	switch {
+	case errors.Is(err, client.ErrUntrusted):
+		return fmt.Errorf("%v: name the authority that signed it with --tls-ca", err)
+	case errors.Is(err, client.ErrUnauthorized) && cmd.String("token") == "":
+		return fmt.Errorf("the daemon at %s wants a token: give one with --token or DESCARTES_TOKEN; \"descartes token add NAME\" makes one", url)
+	case errors.Is(err, client.ErrUnauthorized):
+		return fmt.Errorf("the daemon at %s does not accept this token: it is wrong, or was revoked", url)
+	case errors.Is(err, client.ErrUnreachable):
+		return fmt.Errorf("no daemon answers at %s%s: start one with \"descartes serve\", or name it with --url", url, because(err))
 	}
-	why := ""
+	return err
+}
+
+// because tells in brackets why a daemon cannot be reached, where that is known.
+func because(err error) string {
 	if cause, ok := errors.AsType[*net.OpError](err); ok {
-		why = " (" + cause.Err.Error() + ")"
+		return " (" + cause.Err.Error() + ")"
 	}
-	return fmt.Errorf("no daemon answers at %s%s: start one with \"descartes serve\", or name it with --url", cmd.String("url"), why)
+	if errors.Is(err, http.ErrSchemeMismatch) {
+		return " (it speaks no TLS: write ws://)"
+	}
+	return ""
 }
 
 // answerError tells an error answer in one line that scripts can take apart: code,
-// reason, sentence, and the data as JSON.
+// reason, sentence, and the data as JSON. Any other error is that of a connection.
 func answerError(cmd *cli.Command, err error) error {
 	answer, ok := errors.AsType[*schema.Error](err)
 	if !ok {
-		return err
+		return dialError(cmd, err)
 	}
 	data, err := json.Marshal(answer.Data)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.Root().ErrWriter, "error %d %s: %s %s\n", answer.Code, answer.Data.Reason, answer.Message, data)
+	fmt.Fprintf(cmd.Root().ErrWriter, "error %d %s: %s %s\n", answer.Code, answer.Data.Reason, strings.Map(printable, answer.Message), data)
 	return &exitError{code: exitFailed}
 }

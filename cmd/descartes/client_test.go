@@ -210,3 +210,48 @@ func TestLogFormat(t *testing.T) {
 		}
 	}
 }
+
+// What is wrong with a token is one line that says what to do, and never the token.
+func TestTokenErrors(t *testing.T) {
+	db, socket := filepath.Join(t.TempDir(), "tasks.db"), filepath.Join(t.TempDir(), "s")
+	d := serveDaemon(t, "--db", db, "--listen", "127.0.0.1:0", "--socket", socket)
+	added := descartes(t, "token", "add", "me", "--db", db, "--scope", "write")
+	token := strings.TrimSpace(added.out)
+	if added.code != 0 || token == "" {
+		t.Fatalf("%+v", added)
+	}
+	for _, url := range d.urls {
+		if r := descartes(t, "call", "--url", url, "--token", token, "server.ping"); r.out != "\"pong\"\n" {
+			t.Errorf("%s: %+v", url, r)
+		}
+		for wrong, says := range map[string]string{
+			"":          "wants a token: give one with --token or DESCARTES_TOKEN",
+			token + "x": "does not accept this token: it is wrong, or was revoked",
+			token + " ": "the token has a character that no token has",
+		} {
+			for _, command := range [][]string{{"call", "server.ping"}, {"watch"}} {
+				r := descartes(t, append(command, "--url", url, "--token", wrong)...)
+				if r.code != 1 || !strings.Contains(r.errors, says) || strings.Contains(r.errors, token) || strings.Count(r.errors, "\n") != 1 {
+					t.Errorf("%s with %q: %+v", command, wrong, r)
+				}
+			}
+		}
+	}
+	out, stdout := io.Pipe()
+	errs, done := new(buffer), make(chan int, 1)
+	go func() {
+		done <- run(t.Context(), []string{"descartes", "watch", "--url", d.urls[0], "--token", token, "--json"}, nil, stdout, errs)
+		stdout.Close()
+	}()
+	if _, err := out.Read(make([]byte, 1<<10)); err != nil {
+		t.Fatal(err, errs)
+	}
+	go io.Copy(io.Discard, out)
+	if r := descartes(t, "token", "revoke", "me", "--db", db); r.code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	want := "descartes: the daemon at " + d.urls[0] + " does not accept this token: it is wrong, or was revoked\n"
+	if code := <-done; code != 1 || errs.String() != want {
+		t.Errorf("the watch ended with %d: %s", code, errs)
+	}
+}

@@ -31,7 +31,7 @@ func printEvent(w io.Writer, e *schema.Event, asJSON bool) error {
 // printable keeps what a task says from ending the line, or from commanding the
 // terminal.
 func printable(r rune) rune {
-	if unicode.IsControl(r) {
+	if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
 		return ' '
 	}
 	return r

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,21 +10,29 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/rs/zerolog"
+
+	"github.com/descartes-tasks/descartes/rpc"
+	"github.com/descartes-tasks/descartes/schema"
+	"github.com/descartes-tasks/descartes/storage"
 )
 
-// listen opens the TCP address and, if there is one, the socket.
-func listen(address, socket string) ([]net.Listener, error) {
-	if err := checkLoopback(address); err != nil {
-		return nil, err
-	}
+// listen opens the TCP address, with TLS if secure is not nil, and, if there is one,
+// the socket, which is plain: nobody is between its two ends.
+func listen(address, socket string, secure *tls.Config) ([]net.Listener, error) {
 	tcp, err := net.Listen("tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("the address %s is in use: another daemon may be running; choose another with --listen", address)
 	}
 	if err != nil {
 		return nil, err
+	}
+	if secure != nil {
+		tcp = tls.NewListener(tcp, secure)
 	}
 	if socket == "" {
 		return []net.Listener{tcp}, nil
@@ -35,19 +45,32 @@ func listen(address, socket string) ([]net.Listener, error) {
 	return []net.Listener{tcp, unix}, nil
 }
 
-// checkLoopback refuses an address that other machines can reach: nobody would
-// ask them who they are.
-func checkLoopback(address string) error {
+// isLoopback tells whether no other machine can reach an address.
+func isLoopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return usageError("--listen must be HOST:PORT, not %q", address)
-	}
-	ip, err := netip.ParseAddr(host)
-	if host == "localhost" || err == nil && ip.IsLoopback() {
+	ip, notIP := netip.ParseAddr(host)
+	return err == nil && (host == "localhost" || notIP == nil && ip.IsLoopback())
+}
+
+// checkAccess refuses an address that other machines can reach while there is nobody
+// who may come in: no token that is not revoked. It warns of tokens that anybody on
+// the way could read.
+func checkAccess(ctx context.Context, address string, db *storage.DB, secure *tls.Config, log zerolog.Logger) error {
+	if isLoopback(address) {
 		return nil
 	}
-	return fmt.Errorf("--listen %s can be reached from other machines, which needs tokens, and this version has none: "+
-		"listen on a loopback address or on --socket, and let a reverse proxy with authentication connect to that", address)
+	tokens, err := db.Tokens(ctx)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(tokens, func(t schema.Token) bool { return !t.Revoked() }) {
+		return fmt.Errorf("--listen %s can be reached from other machines, but there is no token that lets anybody in: "+
+			"make one with \"descartes token add NAME\" for this --db, and keep it secret on the way with --tls-cert and --tls-key", address)
+	}
+	if secure == nil {
+		log.Warn().Str("listen", address).Msg("tokens and tasks travel unencrypted: use --tls-cert and --tls-key")
+	}
+	return nil
 }
 
 // listenUnix listens on a socket that only its owner may use. The file of a daemon
@@ -88,12 +111,37 @@ func removeStale(path string) error {
 	return os.Remove(path)
 }
 
-// addresses tells where the listeners can be reached, as --url takes it.
+// otherFiles is about how many files the daemon has open besides connections.
+const otherFiles = 50
+
+// checkOpenFiles warns where the system would end connections long before the limit
+// of the daemon does.
+func checkOpenFiles(limits rpc.Limits, log zerolog.Logger) {
+	need := uint64(limits.OpenConnections() + otherFiles)
+	if most, known := maxOpenFiles(); known && most < need {
+		log.Warn().Uint64("limit", most).Uint64("needed", need).
+			Msg("the system allows fewer open files than --max-connections needs: raise it (ulimit -n), or lower that")
+	}
+}
+
+// addresses tells where the listeners can be reached, as --url takes it. A listener
+// on every address of the machine is named by a loopback one.
 func addresses(listeners []net.Listener) string {
 	urls := make([]string, len(listeners))
 	for i, l := range listeners {
-		if urls[i] = "ws://" + l.Addr().String() + "/rpc"; l.Addr().Network() == "unix" {
-			urls[i] = "ws+unix://" + l.Addr().String()
+		switch address := l.Addr().(type) {
+		case *net.TCPAddr:
+			scheme := "wss"
+			if _, plain := l.(*net.TCPListener); plain {
+				scheme = "ws"
+			}
+			host := address.String()
+			if address.IP.IsUnspecified() {
+				host = fmt.Sprintf("127.0.0.1:%d", address.Port)
+			}
+			urls[i] = scheme + "://" + host + "/rpc"
+		default:
+			urls[i] = "ws+unix://" + address.String()
 		}
 	}
 	return strings.Join(urls, " ")

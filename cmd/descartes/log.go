@@ -24,6 +24,16 @@ func newLogger(w io.Writer, level, format string) (zerolog.Logger, error) {
 	return zerolog.New(w).Level(parsed).With().Timestamp().Logger(), nil
 }
 
+// logFailure logs that the database begins to fail in something, or with a nil
+// error that it works again.
+func logFailure(log zerolog.Logger, what string, err error) {
+	if err == nil {
+		log.Info().Str("what", what).Msg("the database works again")
+		return
+	}
+	log.Error().Str("what", what).Err(err).Msg("the database fails")
+}
+
 func isTerminal(w io.Writer) bool {
 	file, ok := w.(*os.File)
 	return ok && isatty.IsTerminal(file.Fd())

@@ -40,7 +40,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		exit = &exitError{exitUsage, err}
 	}
 	if exit.err != nil {
-		fmt.Fprintf(stderr, "descartes: %s\n", strings.ReplaceAll(exit.err.Error(), "\n", "; "))
+		fmt.Fprintf(stderr, "descartes: %s\n", strings.Map(printable, strings.ReplaceAll(exit.err.Error(), "\n", "; ")))
 	}
 	return exit.code
 }
@@ -90,7 +90,7 @@ func command(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
 			}
 			return cli.ShowAppHelp(cmd)
 		},
-		Commands: []*cli.Command{serveCommand(), callCommand(), watchCommand(), versionCommand()},
+		Commands: []*cli.Command{serveCommand(), callCommand(), watchCommand(), tokenCommand(), backupCommand(), restoreCommand(), checkCommand(), exportCommand(), importCommand(), versionCommand()},
 	}
 }
 

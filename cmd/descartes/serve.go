@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/rs/zerolog"
 	"github.com/urfave/cli/v3"
 
 	"github.com/descartes-tasks/descartes/emitter"
@@ -41,30 +42,52 @@ func serve(ctx context.Context, cmd *cli.Command) (err error) {
 	if err != nil {
 		return err
 	}
+	secure, err := serverTLS(cmd.String("tls-cert"), cmd.String("tls-key"), log)
+	if err != nil {
+		return err
+	}
+	metrics := rpc.NewMetrics()
 	db, err := storage.Open(ctx, storage.Config{
 		Path: cmd.String("db"), RetainEvents: cmd.Int64("retain-events"), RetainFor: cmd.Duration("retain-for"),
+		Failed: func(what string, err error) {
+			metrics.Failed(what, err)
+			logFailure(log, what, err)
+		},
 	})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	metrics := rpc.NewMetrics()
+	if err := checkAccess(ctx, cmd.String("listen"), db, secure, log); err != nil {
+		return err
+	}
 	events, err := emitter.New(ctx, db, emitter.Config{Committed: metrics.Committed, Delivered: metrics.Delivered})
 	if err != nil {
 		return err
 	}
 	defer events.Close()
-	listeners, err := listen(cmd.String("listen"), cmd.String("socket"))
+	listeners, err := listen(cmd.String("listen"), cmd.String("socket"), secure)
 	if err != nil {
 		return err
 	}
-	server := rpc.NewServer(serverConfig(cmd, db, events, metrics, log))
+	warnOfDatabase(cmd.String("db"), log)
+	config := serverConfig(cmd, db, events, metrics, log)
+	checkOpenFiles(config.Limits, log)
+	server := rpc.NewServer(config)
 	err = serveUntil(ctx, server, listeners, func() {
 		fmt.Fprintln(cmd.Root().Writer, "ready "+addresses(listeners))
 		log.Info().Str("db", cmd.String("db")).Str("version", version()).Msg("ready")
 	})
 	log.Info().Msg("stopped")
 	return err
+}
+
+// warnOfDatabase warns of a file that the daemon did not make, and whose mode those
+// beside it have, too.
+func warnOfDatabase(path string, log zerolog.Logger) {
+	if isOpenTo(path, 0o066) {
+		log.Warn().Str("file", path).Msg("others on this machine can read or write the database: chmod go-rw it and the files beside it")
+	}
 }
 
 // serveUntil serves on all listeners until ctx ends or one of them fails, then

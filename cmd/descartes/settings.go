@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -29,13 +30,15 @@ func serveFlags() []cli.Flag {
 	}
 	return []cli.Flag{
 		text("config", "", "read flags from `FILE`"),
-		text("listen", "127.0.0.1:7420", "listen on `ADDRESS`, which must be a loopback one"),
+		text("listen", "127.0.0.1:7420", "listen on `ADDRESS`; one that other machines can reach needs a token"),
 		text("db", "descartes.db", "keep tasks in `FILE`"),
 		text("socket", "", "listen on the Unix socket `PATH`, too"),
+		text("tls-cert", "", "speak TLS with the certificate (and its chain) in `FILE`, read again when it changes"),
+		text("tls-key", "", "the key of --tls-cert, in `FILE`"),
 		duration("debounce", 100*time.Millisecond, "default window in which the changes of one task are folded; 0s: none"),
 		number("retain-events", 1_000_000, "keep at most this many events in the journal"),
 		duration("retain-for", 168*time.Hour, "keep events for at most this long"),
-		list("allow-host", "answer to this name, too (repeatable)"),
+		list("allow-host", "answer to this name, or address, in Host, too (repeatable)"),
 		list("allow-origin", "let pages of this origin connect, too (repeatable)"),
 		number("max-message", limits.MaxMessage, "bytes of one message in"),
 		number("max-answer", limits.MaxAnswer, "bytes of one answer out"),
@@ -50,7 +53,8 @@ func serveFlags() []cli.Flag {
 
 func serverConfig(cmd *cli.Command, db *storage.DB, events *emitter.Emitter, metrics *rpc.Metrics, log zerolog.Logger) rpc.Config {
 	return rpc.Config{
-		Emitter: events, Store: db, Metrics: metrics, Log: log, Version: version(),
+		Emitter: events, Store: db, Tokens: db, Metrics: metrics, Log: log, Version: version(),
+		AlwaysTokens:   !isLoopback(cmd.String("listen")),
 		Debounce:       cmd.Duration("debounce"),
 		AllowedHosts:   cmd.StringSlice("allow-host"),
 		AllowedOrigins: cmd.StringSlice("allow-origin"),
@@ -70,6 +74,9 @@ func checkFlags(cmd *cli.Command) error {
 		if cmd.Int64(name) < 1 {
 			return usageError("--%s must be at least 1", name)
 		}
+	}
+	if _, _, err := net.SplitHostPort(cmd.String("listen")); err != nil {
+		return usageError("--listen must be HOST:PORT, not %q", cmd.String("listen"))
 	}
 	if cmd.Duration("retain-for") <= 0 {
 		return usageError("--retain-for must be longer than 0s")

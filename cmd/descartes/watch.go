@@ -46,14 +46,13 @@ func watch(ctx context.Context, cmd *cli.Command) error {
 		defer cancel()
 	}
 	stderr := cmd.Root().ErrWriter
-	c, err := client.Dial(ctx, cmd.String("url"), client.Options{
-		Token:        cmd.String("token"),
+	c, err := dial(ctx, cmd, client.Options{
 		Reconnect:    true,
 		Disconnected: func(err error) { fmt.Fprintf(stderr, "descartes: %v; connecting again\n", err) },
 		Reconnected:  func() { fmt.Fprintln(stderr, "descartes: connected again") },
 	})
 	if err != nil {
-		return watchEnd(ctx, cmd, dialError(cmd, err))
+		return watchEnd(ctx, cmd, err)
 	}
 	defer c.Close()
 	sub, err := c.Subscribe(ctx, params)

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/descartes-tasks/descartes/schema"
+	"github.com/descartes-tasks/descartes/storage"
+)
+
+func tokenCommand() *cli.Command {
+	sub := func(name, usage, args, description string, action cli.ActionFunc, flags ...cli.Flag) *cli.Command {
+		return &cli.Command{
+			Name: name, Usage: usage, ArgsUsage: args, Description: description,
+			Flags: append([]cli.Flag{dbFlag()}, flags...), OnUsageError: onUsageError, Action: failing(action),
+		}
+	}
+	return &cli.Command{
+		Name:  "token",
+		Usage: "say who may come in",
+		Description: "Daemons that serve the file ask for a token as soon as there is one, a revoked one too; those that other\n" +
+			"machines can reach always do. They need not be told of a change: connections that may not stay are closed\n" +
+			"within 3 seconds.",
+		OnUsageError: onUsageError,
+		Action: func(_ context.Context, cmd *cli.Command) error {
+			if name := cmd.Args().First(); name != "" {
+				return usageError("token has no command %q%s", name, didYouMean(cli.SuggestCommand(cmd.Commands, name)))
+			}
+			return cli.ShowSubcommandHelp(cmd)
+		},
+		Commands: []*cli.Command{
+			sub("add", "make a token and print it", "NAME",
+				"The token is printed alone, on standard output, this once: the file holds its hash only. NAME is who has it,\n"+
+					"and becomes the actor of what they change: 1 to 64 letters, digits and . _ @ -.", addToken,
+				&cli.StringFlag{Name: "scope", Value: string(schema.ScopeRead), Usage: "what it lets its holder do, `read` or write"}),
+			sub("list", "list the tokens", "", "", listTokens, &cli.BoolFlag{Name: "json", Usage: "as JSON"}),
+			sub("revoke", "shut out who has a token", "NAME…",
+				"Several names are revoked together, or none of them.", revokeTokens),
+			sub("remove", "forget revoked tokens, so that their names can be used again", "NAME…",
+				"Where the last one is removed, daemons on loopback ask for no token any more.", removeTokens),
+		},
+	}
+}
+
+func addToken(ctx context.Context, cmd *cli.Command) (err error) {
+	if cmd.NArg() != 1 {
+		return usageError("token add takes one name, but got %q", cmd.Args().Slice())
+	}
+	secret := schema.NewToken()
+	token := schema.Token{
+		Name: cmd.Args().First(), Hash: schema.HashToken(secret), Scope: schema.Scope(cmd.String("scope")),
+		CreatedAt: time.Now().UnixMilli(),
+	}
+	if err := token.Validate(); err != nil {
+		return usageError("token add: %w", err)
+	}
+	file, err := storage.OpenTokens(ctx, cmd.String("db"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	switch err := file.Add(ctx, token); {
+	case errors.Is(err, storage.ErrTokenRevoked):
+		return fmt.Errorf("there was a token %s, which is revoked: \"descartes token remove %[1]s\" makes its name free", token.Name)
+	case errors.Is(err, storage.ErrTokenExists):
+		return fmt.Errorf("there is already a token %s: choose another name, or revoke and remove it", token.Name)
+	case err != nil:
+		return err
+	}
+	may := "read only; --scope write makes one that may write"
+	if token.Scope == schema.ScopeWrite {
+		may = "read and write"
+	}
+	fmt.Fprintf(cmd.Root().ErrWriter, "This token is shown once. Whoever has it is %s in %s and may %s.\n", token.Name, cmd.String("db"), may)
+	_, err = fmt.Fprintln(cmd.Root().Writer, secret)
+	return err
+}
+
+func listTokens(ctx context.Context, cmd *cli.Command) error {
+	if cmd.Args().Present() {
+		return usageError("token list takes no argument, but got %q", cmd.Args().First())
+	}
+	var tokens []schema.Token
+	err := onTokens(ctx, cmd, func(file *storage.TokenFile) (err error) {
+		tokens, err = file.List(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if cmd.Bool("json") {
+		return json.NewEncoder(cmd.Root().Writer).Encode(tokens)
+	}
+	table := tabwriter.NewWriter(cmd.Root().Writer, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "NAME\tSCOPE\tCREATED\tREVOKED")
+	for _, t := range tokens {
+		revoked := "-"
+		if t.Revoked() {
+			revoked = timeOf(t.RevokedAt)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", t.Name, t.Scope, timeOf(t.CreatedAt), revoked)
+	}
+	return table.Flush()
+}
+
+func timeOf(milliseconds int64) string { return time.UnixMilli(milliseconds).Format(time.DateTime) }
+
+func revokeTokens(ctx context.Context, cmd *cli.Command) error {
+	return eachToken(ctx, cmd, "revoked", func(file *storage.TokenFile, names []string) error {
+		return file.Revoke(ctx, time.Now().UnixMilli(), names...)
+	})
+}
+
+func removeTokens(ctx context.Context, cmd *cli.Command) error {
+	return eachToken(ctx, cmd, "removed", func(file *storage.TokenFile, names []string) error {
+		err := file.Remove(ctx, names...)
+		if errors.Is(err, storage.ErrTokenInUse) {
+			return fmt.Errorf("%w: revoke it first", err)
+		}
+		return err
+	})
+}
+
+// eachToken does something to the tokens that are named, all or none, and says what.
+func eachToken(ctx context.Context, cmd *cli.Command, done string, do func(file *storage.TokenFile, names []string) error) error {
+	names := cmd.Args().Slice()
+	if len(names) == 0 {
+		return usageError("token %s takes the names of tokens", cmd.Name)
+	}
+	if err := onTokens(ctx, cmd, func(file *storage.TokenFile) error { return do(file, names) }); err != nil {
+		return err
+	}
+	for _, name := range names {
+		if _, err := fmt.Fprintf(cmd.Root().Writer, "%s %s\n", done, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// onTokens opens the file, which must be there: a wrong --db shall not look like a
+// file without tokens.
+func onTokens(ctx context.Context, cmd *cli.Command, do func(*storage.TokenFile) error) (err error) {
+	if _, err := os.Stat(cmd.String("db")); err != nil {
+		return err
+	}
+	file, err := storage.OpenTokens(ctx, cmd.String("db"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	return do(file)
+}
