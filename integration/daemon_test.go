@@ -46,44 +46,63 @@ func TestMain(m *testing.M) {
 
 // daemon is a running "descartes serve".
 type daemon struct {
-	t    *testing.T
-	db   string
-	url  string
-	took time.Duration // from the start to the ready line
-	cmd  *exec.Cmd
-	done bool
+	t     *testing.T
+	db    string
+	url   string        // the TCP address
+	urls  []string      // every address
+	took  time.Duration // from the start to the ready line
+	cmd   *exec.Cmd
+	out   *bufio.Reader
+	began time.Time
+	done  bool
 }
 
 // serve starts a daemon on a database file and waits until it is ready.
 func serve(t *testing.T, db string, flags ...string) *daemon {
 	t.Helper()
-	d := &daemon{t: t, db: db}
-	arguments := append([]string{"serve", "--listen", "127.0.0.1:0", "--db", db}, flags...)
-	d.cmd = exec.Command(binary, arguments...)
+	d := launch(t, db, exec.Command(binary, serveArguments(db, flags...)...))
+	d.awaitReady()
+	return d
+}
+
+// serveArguments are those of a daemon on a port of its own.
+func serveArguments(db string, flags ...string) []string {
+	return append([]string{"serve", "--listen", "127.0.0.1:0", "--db", db}, flags...)
+}
+
+// launch starts a command that is a daemon, and does not wait for it.
+func launch(t *testing.T, db string, command *exec.Cmd) *daemon {
+	t.Helper()
+	d := &daemon{t: t, db: db, cmd: command}
 	d.cmd.Stderr = testLog{t}
 	stdout, err := d.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
+	d.out, d.began = bufio.NewReader(stdout), time.Now()
 	if err := d.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(d.stop)
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	d.took = time.Since(began)
+	return d
+}
+
+// awaitReady waits until the daemon answers.
+func (d *daemon) awaitReady() {
+	d.t.Helper()
+	line, err := d.out.ReadString('\n')
+	d.took = time.Since(d.began)
 	words := strings.Fields(line)
 	if err != nil || len(words) < 2 || words[0] != "ready" {
-		t.Fatalf("serve printed %q, %v", line, err)
+		d.t.Fatalf("serve printed %q, %v", line, err)
 	}
-	d.url = words[1]
-	return d
+	d.url, d.urls = words[1], words[1:]
 }
 
 // stop ends the daemon cleanly.
 func (d *daemon) stop() { d.end(syscall.SIGTERM) }
 
-// kill ends it as a power cut would.
+// kill ends it with SIGKILL, in the middle of what it is doing.
 func (d *daemon) kill() { d.end(syscall.SIGKILL) }
 
 func (d *daemon) end(signal syscall.Signal) {
