@@ -7,8 +7,10 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -59,7 +61,7 @@ func TestRoomsImportInOneDirection(t *testing.T) {
 		room := strings.TrimPrefix(p.ImportPath, module+"/")
 		allowed, known := mayImport[room]
 		if !known {
-			if room == "emitter/journaltest" { // a test kit
+			if room == "emitter/journaltest" || room == "rpc/internal/wire/wiretest" { // test kits
 				continue
 			}
 			t.Errorf("%s is no room of docs/architecture.md", room)
@@ -193,5 +195,28 @@ func eachFile(t *testing.T, do func(path string, set *token.FileSet, file *ast.F
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// The pages that say which test keeps a promise name tests that there are.
+func TestDocsNameTestsThatExist(t *testing.T) {
+	there := make(map[string]bool)
+	eachFile(t, func(path string, _ *token.FileSet, file *ast.File) {
+		for _, d := range file.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && strings.HasSuffix(path, "_test.go") {
+				there[f.Name.Name] = true
+			}
+		}
+	})
+	for _, page := range []string{"../docs/guarantees.md", "../docs/security.md"} {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range regexp.MustCompile("`((?:Test|Fuzz)[A-Z]\\w+)`").FindAllStringSubmatch(string(text), -1) {
+			if !there[name[1]] {
+				t.Errorf("%s names %s, which is no test", page, name[1])
+			}
+		}
 	}
 }
