@@ -46,15 +46,14 @@ func NewMetrics() *Metrics {
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "descartes_refusals_total", Help: "Connections and requests that were turned away, by reason.",
 		}, []string{"reason"}),
+		failing: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "descartes_storage_failing", Help: "1 while the database file cannot be used for this, by what.",
+		}, []string{"what"}),
 	}
-	m.failing = prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "descartes_storage_failing", Help: "1 while the database file cannot be used for this, by what.",
-	}, []string{"what"})
-	m.registry.MustRegister(m.failing)
 	for _, reason := range refusalReasons() {
 		m.refused.WithLabelValues(reason) // so that it is there before the first one
 	}
-	m.registry.MustRegister(m.commits, m.group, m.emissions, m.refused,
+	m.registry.MustRegister(m.commits, m.group, m.emissions, m.refused, m.failing,
 		goCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

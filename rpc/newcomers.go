@@ -32,8 +32,15 @@ type newcomers struct {
 // track follows a connection (http.Server.ConnState). The first call is made by the
 // goroutine that accepts.
 func (s *Server) track(conn net.Conn, state http.ConnState) {
-	n := &s.newcomers
 	room := s.config.Limits.OpenConnections() - int(s.connections())
+	if one := s.newcomers.move(conn, state, room); one != nil {
+		s.turnAway(one)
+	}
+}
+
+// move notes the state of a connection, and takes one that is in the way off the list
+// if there are more than there is room for.
+func (n *newcomers) move(conn net.Conn, state http.ConnState, room int) (inTheWay net.Conn) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.conns == nil {
@@ -51,14 +58,14 @@ func (s *Server) track(conn net.Conn, state http.ConnState) {
 		delete(n.conns, conn)
 	}
 	if len(n.conns) > room && n.idle.Len() > 0 {
-		s.turnAway(n.idle.Remove(n.idle.Front()).(net.Conn))
+		inTheWay = n.idle.Remove(n.idle.Front()).(net.Conn)
+		delete(n.conns, inTheWay)
 	}
+	return inTheWay
 }
 
-// turnAway closes a connection that is in the way. The caller holds newcomers.mu and
-// has taken it off the list.
+// turnAway closes a connection that is in the way.
 func (s *Server) turnAway(conn net.Conn) {
-	delete(s.newcomers.conns, conn)
 	if line := s.refusals.line(refusedTooManyConnections); line != nil {
 		line.Stringer("remote", conn.RemoteAddr()).Msg("refused")
 	}

@@ -255,7 +255,7 @@ func (s *session) run(m *method, r *wire.Request) (result json.RawMessage, err e
 		return nil, needsWebSocket(r.Method)
 	}
 	limit := s.server.config.Limits.MaxAnswer
-	if int64(r.BatchSize()) > limit {
+	if int64(r.BatchSize()) > limit && !r.Notification() {
 		return nil, schema.LimitExceeded("answer", limit) // whatever the result would be
 	}
 	result, err = m.read(s, r)

@@ -184,6 +184,26 @@ func TestPagesEndBeforeTheAnswerIsTooLong(t *testing.T) {
 	}
 }
 
+// A notification has no answer that could be too long: it is heard in any batch.
+func TestNotificationInABatchThatIsTooLong(t *testing.T) {
+	t.Parallel()
+	p := large(t)
+	id := p.subscribe(`{"filter":{"ids":[]}}`)
+	var batch []string
+	for i := range 4 { // writes are answered in full, past the limit
+		batch = append(batch, request(i, "task.update", fmt.Sprintf(`{"id":"t%d","status":"done"}`, i+1)))
+	}
+	batch = append(batch, request(4, "task.get", `{"id":"t1"}`),
+		fmt.Sprintf(`{"jsonrpc":"2.0","method":"task.unsubscribe","params":{"subscription":%q}}`, id))
+	p.send("[" + strings.Join(batch, ",") + "]")
+	for answer := ""; !strings.Contains(answer, "-32006"); {
+		answer = p.next()
+	}
+	if got := p.call("task.unsubscribe", fmt.Sprintf(`{"subscription":%q}`, id)); got != "false" {
+		t.Errorf("the subscription was still there: %s", got)
+	}
+}
+
 func TestBatchThatIsTooLongRefusesTheRest(t *testing.T) {
 	t.Parallel()
 	p := large(t)
