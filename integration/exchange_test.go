@@ -111,17 +111,6 @@ func TestImportIsPushed(t *testing.T) {
 	first, second := serve(t, db), serve(t, db)
 	writer, subscribers := first.dial(), []*daemon{first, second}
 	ctx, stop := context.WithCancel(t.Context())
-	wrote := make(chan int)
-	go func() {
-		n := 0
-		for ; ctx.Err() == nil; n++ {
-			if _, err := writer.Create(context.Background(), schema.Draft{Title: "meanwhile"}); err != nil {
-				t.Error(err)
-				break
-			}
-		}
-		wrote <- n
-	}()
 	var seen [2]int
 	done := make(chan error, len(subscribers))
 	for i, d := range subscribers {
@@ -148,6 +137,17 @@ func TestImportIsPushed(t *testing.T) {
 			done <- nil
 		}()
 	}
+	wrote := make(chan int)
+	go func() {
+		n := 0
+		for ; ctx.Err() == nil; n++ {
+			if _, err := writer.Create(context.Background(), schema.Draft{Title: "meanwhile"}); err != nil {
+				t.Error(err)
+				break
+			}
+		}
+		wrote <- n
+	}()
 	c := mustRun(t, "import", "--db", db, taskLines(t, tasks, 200))
 	if got, want := c.out.String(), fmt.Sprintf("imported %d tasks\n", tasks); got != want {
 		t.Errorf("said %q, want %q", got, want)
