@@ -226,7 +226,7 @@ func TestSubscriberMovesBetweenDaemons(t *testing.T) {
 // whose next events are gone is refused by both.
 func TestTwoDaemonsPrune(t *testing.T) {
 	t.Parallel()
-	p := newPair(t, "--retain-events", "200")
+	p := newPair(t, "--retain-events", "2000")
 	first := subscribe(t, p.services[0].dial(), schema.SubscribeParams{Since: new(schema.SinceStart)})
 	start := next(t, first).Cursor
 	o := newObserver("subscriber that keeps up")

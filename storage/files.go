@@ -90,7 +90,7 @@ func (f *files) lost(shm *shm) error {
 		return err
 	}
 	if !open.ModTime().Equal(f.written) && !f.overwritten {
-		f.overwritten = !f.sound(shm, open.Size())
+		f.overwritten = !f.soundSoon(shm, open.Size())
 	}
 	if f.overwritten {
 		return &lostError{
@@ -126,6 +126,20 @@ func (f *files) elsewhere() bool {
 	}
 	there, err = os.Stat(f.path + "-wal")
 	return err == nil && os.SameFile(there, f.log)
+}
+
+// soundFor is how long a file may look wrong: another process may be moving the log
+// into it, and leaves the trace of that when it is done.
+const soundFor = time.Second
+
+// soundSoon is sound, with patience: the verdict that it is not is final.
+func (f *files) soundSoon(shm *shm, size int64) bool {
+	for deadline := time.Now().Add(soundFor); !f.sound(shm, size); time.Sleep(lockRetry) {
+		if time.Now().After(deadline) {
+			return false
+		}
+	}
+	return true
 }
 
 // sound tells whether a database that has been written to since it was last seen
