@@ -239,10 +239,11 @@ func TestTwoDaemonsPrune(t *testing.T) {
 		oldest, err := schema.ParseCursor("oldest", stats.Journal.Oldest)
 		return err == nil && oldest.Seq > 300
 	}
+	marker := p.services[0].dial()
 	for !pruned() {
 		p.made[0].await(t, 50)
 		p.made[1].await(t, 50)
-		readUpTo(t, live, o, o.last()+20)
+		readUpTo(t, live, o, create(t, marker, "mark").Version)
 	}
 	p.stop()
 	readUpTo(t, live, o, create(t, p.services[0].dial(), "last").Version)
