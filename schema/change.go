@@ -1,36 +1,58 @@
 package schema
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Op is what an [Operation] does.
 type Op string
 
-// The operations.
+// The operations. A client may ask for the first three in a task.apply; the others
+// come alone, from their methods and from leases that end.
 const (
-	OpCreate Op = "create"
-	OpUpdate Op = "update"
-	OpDelete Op = "delete"
+	OpCreate  Op = "create"
+	OpUpdate  Op = "update"
+	OpDelete  Op = "delete"
+	OpClaim   Op = "claim"
+	OpRenew   Op = "renew"
+	OpRelease Op = "release"
+	OpExpire  Op = "expire"
 )
 
-// Operation is one step of a [Change]: exactly one of Create, Update and Delete
-// is set, the one that Op names.
+// Operation is one step of a [Change]: exactly one of the pointers is set, the one
+// that Op names.
 type Operation struct {
-	Op     Op
-	Create *Draft
-	Update *UpdateParams
-	Delete *DeleteParams
+	Op      Op
+	Create  *Draft
+	Update  *UpdateParams
+	Delete  *DeleteParams
+	Claim   *Claim
+	Renew   *RenewParams
+	Release *ReleaseParams
+	Expire  *Expire
 }
 
-// TaskID gives the id of the task that o is about.
+// TaskID gives the id of the task that o is about, "" for a claim of any.
 func (o *Operation) TaskID() string {
 	switch o.Op {
 	case OpCreate:
 		return o.Create.ID
 	case OpUpdate:
 		return o.Update.ID
-	default:
+	case OpDelete:
 		return o.Delete.ID
+	case OpRenew:
+		return o.Renew.ID
+	case OpRelease:
+		return o.Release.ID
+	case OpExpire:
+		return o.Expire.ID
 	}
+	if o.Claim.ID != nil {
+		return *o.Claim.ID
+	}
+	return ""
 }
 
 // Normalize validates o as far as that is possible without the tasks. The error
@@ -40,10 +62,17 @@ func (o *Operation) Normalize() error {
 	case OpCreate:
 		return o.Create.Normalize()
 	case OpUpdate:
-		return firstError(checkID("id", o.Update.ID), o.Update.Patch.Normalize())
-	default:
+		return firstError(checkID("id", o.Update.ID), o.Update.Patch.Normalize(), o.Update.checkLeaseToken())
+	case OpDelete:
 		return checkID("id", o.Delete.ID)
+	case OpClaim:
+		return o.Claim.Normalize()
+	case OpRenew:
+		return o.Renew.Validate()
+	case OpRelease:
+		return o.Release.Normalize()
 	}
+	return checkID("id", o.Expire.ID)
 }
 
 // Operations are the steps of a task.apply, in their order.
@@ -64,16 +93,16 @@ func (o *Operations) decodeJSON(raw []byte, field string) error {
 	return nil
 }
 
-// operationName reads the member that tells the operations apart.
-type operationName struct {
-	Op Op `json:"op"`
+func (o *Operation) decodeJSON(raw []byte, field string) error {
+	return o.decode(raw, field, []Op{OpCreate, OpUpdate, OpDelete})
 }
 
-func (o *Operation) decodeJSON(raw []byte, field string) error {
+// decode reads an operation that is one of the allowed ones.
+func (o *Operation) decode(raw []byte, field string, allowed []Op) error {
 	if raw[0] != '{' {
 		return Invalid(field, "must be an object")
 	}
-	o.Op = ""
+	*o = Operation{}
 	for m := range Members(raw) {
 		if string(m.Name) == "op" {
 			if err := decodeValue(m.Value, &o.Op, join(field, "op")); err != nil {
@@ -81,60 +110,55 @@ func (o *Operation) decodeJSON(raw []byte, field string) error {
 			}
 		}
 	}
-	if err := checkEnum(join(field, "op"), o.Op, []Op{OpCreate, OpUpdate, OpDelete}); err != nil {
+	if err := checkEnum(join(field, "op"), o.Op, allowed); err != nil {
 		return err
 	}
+	return decodeMembers(raw, o.params(), field, "op")
+}
+
+// params gives what o has besides Op, made if it is not there.
+func (o *Operation) params() any {
 	switch o.Op {
 	case OpCreate:
-		var p struct {
-			operationName
-			Draft
-		}
-		err := decodeObject(raw, &p, field)
-		o.Create = &p.Draft
-		return err
+		return made(&o.Create)
 	case OpUpdate:
-		var p struct {
-			operationName
-			UpdateParams
-		}
-		err := decodeObject(raw, &p, field)
-		o.Update = &p.UpdateParams
-		return err
-	default:
-		var p struct {
-			operationName
-			DeleteParams
-		}
-		err := decodeObject(raw, &p, field)
-		o.Delete = &p.DeleteParams
-		return err
+		return made(&o.Update)
+	case OpDelete:
+		return made(&o.Delete)
+	case OpClaim:
+		return made(&o.Claim)
+	case OpRenew:
+		return made(&o.Renew)
+	case OpRelease:
+		return made(&o.Release)
 	}
+	return made(&o.Expire)
+}
+
+func made[T any](p **T) *T {
+	if *p == nil {
+		*p = new(T)
+	}
+	return *p
 }
 
 // MarshalJSON writes o as a member of the operations of task.apply.
 func (o Operation) MarshalJSON() ([]byte, error) {
-	switch o.Op {
-	case OpCreate:
-		return json.Marshal(struct {
-			operationName
-			*Draft
-		}{operationName{o.Op}, o.Create})
-	case OpUpdate:
-		return json.Marshal(struct {
-			operationName
-			*UpdateParams
-		}{operationName{o.Op}, o.Update})
-	default:
-		return json.Marshal(struct {
-			operationName
-			*DeleteParams
-		}{operationName{o.Op}, o.Delete})
+	params, err := json.Marshal(o.params())
+	if err != nil {
+		return nil, err
 	}
+	encoded := append(append([]byte(`{"op":"`), o.Op...), '"')
+	if string(params) != "{}" {
+		encoded = append(encoded, ',')
+	}
+	return append(encoded, params[1:]...), nil
 }
 
 // UnmarshalJSON is the other half of MarshalJSON.
-func (o *Operation) UnmarshalJSON(raw []byte) error { return o.decodeJSON(raw, "operation") }
+func (o *Operation) UnmarshalJSON(raw []byte) error {
+	return o.decode(raw, "operation", []Op{OpCreate, OpUpdate, OpDelete, OpClaim, OpRenew, OpRelease, OpExpire})
+}
 
 // Origin says which kind of writer made a change.
 type Origin string
@@ -161,4 +185,13 @@ type Change struct {
 	// MaxResults bounds the bytes of the results of a Transaction, which is refused
 	// with [CodeLimitExceeded] if it would have more; 0: no bound.
 	MaxResults int64 `json:"max_results,omitempty"`
+}
+
+// Wait is how long a claim may wait for a task to become ready; 0 for every other
+// change.
+func (c *Change) Wait() time.Duration {
+	if claim := c.Operations[0].Claim; claim != nil {
+		return time.Duration(*claim.WaitMS) * time.Millisecond
+	}
+	return 0
 }

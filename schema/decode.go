@@ -111,10 +111,19 @@ func decodeObject(raw []byte, dst any, path string) error {
 	if raw[0] != '{' {
 		return Invalid(path, "must be an object")
 	}
+	return decodeMembers(raw, dst, path, "")
+}
+
+// decodeMembers reads an object into dst, but for one member that somebody else
+// reads.
+func decodeMembers(raw []byte, dst any, path, except string) error {
 	target := reflect.ValueOf(dst).Elem()
 	fields := fieldsOf(target.Type())
 next:
 	for m := range Members(raw) {
+		if except != "" && string(m.Name) == except {
+			continue
+		}
 		for i := range fields {
 			if fields[i].name == string(m.Name) {
 				if err := fields[i].decode(m.Value, target, join(path, string(m.Name))); err != nil {
@@ -123,7 +132,7 @@ next:
 				continue next
 			}
 		}
-		return unknownMember(path, string(m.Name), fields)
+		return unknownMember(path, string(m.Name), fields, except)
 	}
 	return nil
 }
@@ -131,13 +140,13 @@ next:
 // maxNameTold is how many bytes of the name of an unknown member an error tells.
 const maxNameTold = 100
 
-func unknownMember(path, name string, fields []field) *Error {
+func unknownMember(path, name string, fields []field, except string) *Error {
 	if len(name) > maxNameTold {
 		name = strings.ToValidUTF8(name[:maxNameTold], "") + "…"
 	}
-	names := make([]string, len(fields))
-	for i, f := range fields {
-		names[i] = f.name
+	names := []string{except}
+	for _, f := range fields {
+		names = append(names, f.name)
 	}
 	return Invalid(join(path, name), "is not known"+didYouMean(name, names))
 }

@@ -34,6 +34,7 @@ const (
 	CodeForbidden          Code = -32008
 	CodeShuttingDown       Code = -32009
 	CodeStorageUnavailable Code = -32010
+	CodeLeaseLost          Code = -32011
 )
 
 // Error is an answer that somebody outside may read: a code, a sentence, and
@@ -51,7 +52,7 @@ type ErrorData struct {
 	Reason       string          `json:"reason"`
 	Field        string          `json:"field,omitempty"`         // invalid_params: what is wrong
 	Rule         string          `json:"rule,omitempty"`          // invalid_params: the rule that it breaks
-	ID           string          `json:"id,omitempty"`            // task_not_found
+	ID           string          `json:"id,omitempty"`            // task_not_found, lease_lost
 	Expected     *int64          `json:"expected,omitempty"`      // version_conflict
 	Actual       *int64          `json:"actual,omitempty"`        // version_conflict
 	Task         json.RawMessage `json:"task,omitempty"`          // version_conflict, task_exists: the present state
@@ -207,6 +208,15 @@ func StorageUnavailable(why string) *Error {
 	return &Error{
 		Code: CodeStorageUnavailable, Message: "the database cannot be used now: " + why + "; nothing was changed",
 		Data: ErrorData{Reason: "storage_unavailable"},
+	}
+}
+
+// LeaseLost says that a lease token is not the current one of its task: the claim
+// has ended, and perhaps another one has begun. Nothing was changed.
+func LeaseLost(id string) *Error {
+	return &Error{
+		Code: CodeLeaseLost, Message: "the claim of task " + id + " has ended; nothing was changed: stop the work, or claim the task again",
+		Data: ErrorData{Reason: "lease_lost", ID: id},
 	}
 }
 

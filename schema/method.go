@@ -14,6 +14,9 @@ const (
 	MethodSubscribe   = "task.subscribe"
 	MethodUnsubscribe = "task.unsubscribe"
 	MethodFlush       = "task.flush"
+	MethodClaim       = "task.claim"
+	MethodRenew       = "task.renew"
+	MethodRelease     = "task.release"
 	MethodInfo        = "server.info"
 	MethodStats       = "server.stats"
 	MethodPing        = "server.ping"
@@ -48,7 +51,15 @@ type GetParams struct {
 type UpdateParams struct {
 	ID string `json:"id"`
 	Patch
-	ExpectedVersion *int64 `json:"expected_version,omitempty"`
+	ExpectedVersion *int64  `json:"expected_version,omitempty"`
+	LeaseToken      *string `json:"lease_token,omitempty"` // refuse with lease_lost if it is not the current one
+}
+
+func (p *UpdateParams) checkLeaseToken() error {
+	if p.LeaseToken == nil {
+		return nil
+	}
+	return checkLeaseToken(*p.LeaseToken)
 }
 
 // DeleteParams are the parameters of task.delete.

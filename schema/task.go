@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -184,6 +185,10 @@ func (t *Task) AppendJSON(dst []byte) []byte {
 	dst = appendNullable(append(dst, `,"leased_by":`...), t.LeasedBy)
 	return append(dst, '}')
 }
+
+// IsLeased tells, without decoding it, whether the task of a stored document is
+// claimed: leased_by is its last member.
+func IsLeased(document []byte) bool { return !bytes.HasSuffix(document, []byte(`"leased_by":null}`)) }
 
 // ParseTask reads a stored document.
 func ParseTask(document []byte) (*Task, error) {

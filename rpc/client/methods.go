@@ -36,7 +36,8 @@ func (c *Client) List(ctx context.Context, params schema.ListParams) (*Page, err
 }
 
 // Update patches a task and gives it as it is afterwards. The codes:
-// CodeTaskNotFound, CodeVersionConflict, CodeInvalidParams, CodeDependencyInvalid.
+// CodeTaskNotFound, CodeVersionConflict, CodeLeaseLost, CodeInvalidParams,
+// CodeDependencyInvalid.
 func (c *Client) Update(ctx context.Context, params schema.UpdateParams) (*schema.Task, error) {
 	return call[schema.Task](ctx, c, schema.MethodUpdate, params)
 }
@@ -83,6 +84,35 @@ func (c *Client) Apply(ctx context.Context, operations ...schema.Operation) (*Ap
 		}
 	}
 	return applied, nil
+}
+
+// Claimed is a claim: the task, and what proves that it is the caller's.
+type Claimed struct {
+	Task       schema.Task `json:"task"`
+	LeaseToken string      `json:"lease_token"`
+	ExpiresAt  int64       `json:"expires_at"` // Unix milliseconds
+}
+
+// Claim takes the ready task that matches, or gives nil if there is none, with WaitMS
+// only after that time. CodeTaskNotFound if there is no task with the id that was
+// asked for. A claim whose answer was lost ends by itself when its time is over.
+func (c *Client) Claim(ctx context.Context, params schema.ClaimParams) (*Claimed, error) {
+	claimed, err := call[*Claimed](ctx, c, schema.MethodClaim, params)
+	if err != nil {
+		return nil, err
+	}
+	return *claimed, nil
+}
+
+// Renew lets a claim hold longer; CodeLeaseLost if it has ended.
+func (c *Client) Renew(ctx context.Context, params schema.RenewParams) (*schema.RenewResult, error) {
+	return call[schema.RenewResult](ctx, c, schema.MethodRenew, params)
+}
+
+// Release gives a claimed task back, or ends the claim with another status;
+// CodeLeaseLost if it has ended before.
+func (c *Client) Release(ctx context.Context, params schema.ReleaseParams) (*schema.Task, error) {
+	return call[schema.Task](ctx, c, schema.MethodRelease, params)
 }
 
 // History gives a page of the journal, oldest first. The codes: CodeInvalidParams,
