@@ -17,6 +17,9 @@ func (c Config) withDefaults() Config {
 	if c.NewID == nil {
 		c.NewID = func() string { return uuid.Must(uuid.NewV7()).String() }
 	}
+	if c.NewToken == nil {
+		c.NewToken = func() string { return uuid.NewString() }
+	}
 	return c
 }
 

@@ -1,9 +1,11 @@
 package emitter
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,6 +36,7 @@ type Config struct {
 	BookmarkEvery time.Duration    // silence after which a subscription gets a bookmark; default 15 s
 	Now           func() time.Time // default time.Now
 	NewID         func() string    // ids of tasks created without one; default UUIDv7 (RFC 9562)
+	NewToken      func() string    // tokens of leases, not to be guessed; default UUIDv4 (RFC 9562)
 
 	// Committed, if set, is told of each commit: how long it took and how many
 	// changes shared it. It is called from the writing goroutine and must be quick.
@@ -57,9 +60,15 @@ type Emitter struct {
 	closed    bool         // under admission; afterwards nothing enters
 	done      chan struct{}
 
+	withdrawals chan *Write
+	abandoned   chan int64 // connections that are gone
+
 	// Owned by the writing goroutine.
-	lastAt int64 // Unix milliseconds: the time given to changes does not go back with the clock
-	behind bool  // events are committed that could not be read yet
+	lastAt  int64     // Unix milliseconds: the time given to changes does not go back with the clock
+	behind  bool      // events are committed that could not be read yet
+	leases  leases    // claims whose time runs
+	waiting list.List // of *Write: patient claims, in the order in which they came
+	woken   []*Write  // those of them that are to try again
 }
 
 // New starts an Emitter over journal, which must stay open until Close returned.
@@ -77,6 +86,12 @@ func New(ctx context.Context, journal Journal, config Config) (*Emitter, error) 
 		queue:   make(chan *Write, config.Queue),
 		done:    make(chan struct{}),
 		lastAt:  bounds.NewestAt,
+		leases:  leases{byTask: make(map[string]*lease)},
+
+		withdrawals: make(chan *Write), abandoned: make(chan int64),
+	}
+	if err := e.readLeases(); err != nil {
+		return nil, fmt.Errorf("read the leases: %w", err)
 	}
 	go e.run()
 	return e, nil
@@ -101,70 +116,70 @@ func (e *Emitter) Epoch() string { return e.epoch }
 // Newest is the place of the newest announced event.
 func (e *Emitter) Newest() schema.Cursor { return schema.Cursor{Epoch: e.epoch, Seq: e.tail.end()} }
 
-// Write is a change on its way into the journal.
-type Write struct {
-	change  schema.Change
-	done    chan struct{}
-	outcome schema.Outcome // written before done is closed
-}
-
-// Done is closed when the outcome is known.
-func (w *Write) Done() <-chan struct{} { return w.done }
-
-// Outcome waits for what became of the write. An Err in it means that the change
-// was not made.
-func (w *Write) Outcome() schema.Outcome {
-	<-w.done
-	return w.outcome
-}
-
-func (w *Write) answer(o schema.Outcome) {
-	w.outcome = o
-	close(w.done)
-}
-
-// Submit queues a change whose operations are normalized. Changes that one
-// goroutine submits are committed in that order. Submit blocks while the queue is
-// full; it never waits for a commit otherwise. It fills in ids and the time in
-// the change, which the caller must not touch afterwards.
-func (e *Emitter) Submit(change schema.Change) *Write {
-	w := &Write{change: change, done: make(chan struct{})}
-	e.admission.RLock()
-	defer e.admission.RUnlock()
-	if e.closed {
-		w.answer(schema.Outcome{Err: schema.ShuttingDown()})
-		return w
-	}
-	e.queue <- w
-	return w
-}
-
 // run is the writing goroutine. It ends when the queue is closed and empty.
 func (e *Emitter) run() {
 	defer close(e.done)
-	retry := time.NewTimer(catchUpRetry)
+	defer e.finish()
+	for e.endLeases() {
+	}
+	retry, lease := time.NewTimer(catchUpRetry), time.NewTimer(0)
 	defer retry.Stop()
-	for {
-		select {
-		case w, open := <-e.queue:
-			if !open {
-				return
-			}
-			e.commit(e.group(w))
-		case <-e.journal.Moved():
-			e.catchUp()
-		case <-retry.C:
-			e.catchUp()
-		}
-		if retry.Stop(); e.behind {
+	defer lease.Stop()
+	for e.step(retry.C, lease.C) {
+		if retry.Stop(); e.behind || e.leases.behind {
 			retry.Reset(catchUpRetry)
+		}
+		if lease.Stop(); len(e.leases.ending) > 0 {
+			lease.Reset(time.Until(e.leases.ending[0].end))
 		}
 	}
 }
 
-// group gathers what waits behind first.
+// step does the next thing that there is to do, unless it was the last.
+func (e *Emitter) step(retry, lease <-chan time.Time) (more bool) {
+	if len(e.woken) > 0 {
+		e.commit(e.group(nil)) // before those who came later
+		return true
+	}
+	select {
+	case w, open := <-e.queue:
+		if !open {
+			return false
+		}
+		e.commit(e.group(w))
+	case <-e.journal.Moved():
+		e.catchUp()
+		e.refreshLeases()
+	case <-retry:
+		e.catchUp()
+		e.refreshLeases()
+	case <-lease:
+		e.endLeases()
+	case w := <-e.withdrawals:
+		e.withdraw(w)
+	case source := <-e.abandoned:
+		e.leases.abandon(source, time.Now())
+	}
+	return true
+}
+
+// finish ends what need not be there after the emitter: the leases of connections that
+// are gone, and claims that wait.
+func (e *Emitter) finish() {
+	for e.endLeases() {
+	}
+	for e.waiting.Len() > 0 {
+		e.settle(e.waiting.Front().Value.(*Write), schema.Outcome{Err: schema.ShuttingDown()})
+	}
+}
+
+// group gathers claims that were woken, first, and what waits behind it.
 func (e *Emitter) group(first *Write) []*Write {
-	group := append(make([]*Write, 0, min(maxGroup, len(e.queue)+1)), first)
+	group := make([]*Write, 0, min(maxGroup, len(e.woken)+len(e.queue)+1))
+	group = append(group, e.woken...)
+	if e.woken = nil; first != nil {
+		group = append(group, first)
+	}
 	for len(group) < maxGroup {
 		select {
 		case w, open := <-e.queue:
@@ -191,7 +206,7 @@ func (e *Emitter) commit(group []*Write) {
 	outcomes, events, err := e.journal.Apply(context.Background(), changes)
 	if err != nil {
 		for _, w := range group {
-			w.answer(schema.Outcome{Err: err})
+			e.settle(w, schema.Outcome{Err: err})
 		}
 		return
 	}
@@ -200,9 +215,19 @@ func (e *Emitter) commit(group []*Write) {
 	}
 	e.counts.commits.Add(1)
 	e.counts.writes.Add(int64(len(group)))
-	e.announce(events)
 	for i, w := range group {
-		w.answer(outcomes[i])
+		if e.park(w, &outcomes[i]) { // before the events: one may be of what it waits for
+			group[i] = nil
+		}
+	}
+	e.announce(events)
+	if slices.ContainsFunc(changes, setsLease) {
+		e.refreshLeases()
+	}
+	for i, w := range group {
+		if w != nil {
+			e.settle(w, outcomes[i])
+		}
 	}
 }
 
@@ -215,6 +240,9 @@ func (e *Emitter) complete(c *schema.Change) {
 	for i := range c.Operations {
 		if draft := c.Operations[i].Create; draft != nil && draft.ID == "" {
 			draft.ID = e.config.NewID()
+		}
+		if claim := c.Operations[i].Claim; claim != nil && claim.LeaseToken == "" {
+			claim.LeaseToken = e.config.NewToken()
 		}
 	}
 }
@@ -244,6 +272,10 @@ func (e *Emitter) extend(events []schema.Event) {
 		e.counts.emitted(events[i].ChangeType)
 	}
 	e.tail.extend(items)
+	e.seeEnds(events)
+	for _, it := range items {
+		e.offer(it)
+	}
 }
 
 // catchUp announces everything that the journal has by now.
@@ -266,6 +298,7 @@ func (e *Emitter) catchUpTo(through int64) {
 			// Pruned before anybody here saw it: subscriptions find that out by
 			// themselves and resync.
 			e.tail.skipTo(through)
+			e.wakeAll()
 		case err != nil || len(events) == 0:
 			e.behind = true
 			return

@@ -38,6 +38,11 @@ type Journal interface {
 	// pruned.
 	TasksAt(ctx context.Context, at int64, after string, limit int) ([]json.RawMessage, error)
 
+	// Leases returns the leases that began or were renewed after the one with the Num
+	// after, in the order of their Nums, and have not ended since. Num is given in
+	// commit order, and never twice.
+	Leases(ctx context.Context, after int64) ([]schema.Lease, error)
+
 	// Bounds asks for the present ends of the journal.
 	Bounds(ctx context.Context) (schema.Bounds, error)
 

@@ -16,12 +16,16 @@ type Stats struct {
 	HeldBack                  int64 // changes that wait in a fold now
 	Subscriptions             int64
 	SlowestLag                int64 // events that the slowest subscription has not taken yet
+	Leases                    int64 // claims that have not ended
+	LeasesExpired             int64 // claims that this Emitter has ended
+	WaitingClaims             int64 // that wait for a task to become ready
 }
 
 type counters struct {
 	commits, writes           atomic.Int64
 	created, updated, deleted atomic.Int64
 	delivered, folded, held   atomic.Int64
+	leases, expired, waiting  atomic.Int64
 
 	mu            sync.Mutex
 	subscriptions map[*Subscription]struct{}
@@ -60,6 +64,7 @@ func (e *Emitter) Stats() Stats {
 		Commits: c.commits.Load(), Changes: c.writes.Load(),
 		Created: c.created.Load(), Updated: c.updated.Load(), Deleted: c.deleted.Load(),
 		Delivered: c.delivered.Load(), Folded: c.folded.Load(), HeldBack: c.held.Load(),
+		Leases: c.leases.Load(), LeasesExpired: c.expired.Load(), WaitingClaims: c.waiting.Load(),
 	}
 	newest := e.tail.end()
 	c.mu.Lock()

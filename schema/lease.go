@@ -63,6 +63,13 @@ type ClaimResult struct {
 	ExpiresAt  int64           `json:"expires_at"`  // Unix milliseconds
 }
 
+// AppendJSON appends r with its document as it is.
+func (r *ClaimResult) AppendJSON(dst []byte) []byte {
+	dst = append(append(dst, `{"task":`...), r.Task...)
+	dst = AppendString(append(dst, `,"lease_token":`...), r.LeaseToken)
+	return append(appendInt(append(dst, `,"expires_at":`...), r.ExpiresAt), '}')
+}
+
 // RenewParams are the parameters of task.renew.
 type RenewParams struct {
 	ID         string `json:"id"`

@@ -15,9 +15,11 @@ import (
 // transaction is one group of changes on its way into the file.
 type transaction struct {
 	statements
-	seq    int64 // newest seq given
-	events []schema.Event
-	change *schema.Change // being applied
+	conn    *sql.Conn // the writer's
+	seq     int64     // newest seq given
+	events  []schema.Event
+	renewed bool           // a lease was written: worth a commit without an event
+	change  *schema.Change // being applied
 }
 
 // apply makes one change, or leaves nothing of it. The error is one of the whole
@@ -33,13 +35,13 @@ func (t *transaction) apply(c *schema.Change) (schema.Outcome, error) {
 		if code := primaryCode(err); code != 0 && code != sqlite3.SQLITE_CONSTRAINT {
 			return schema.Outcome{}, err
 		}
-		if _, err := t.rollback.Exec(); err != nil {
+		if _, err := t.rollbackSavepoint.Exec(); err != nil {
 			return schema.Outcome{}, err
 		}
 		t.seq, t.events = first, t.events[:made]
 		results = nil
 	}
-	if _, err := t.release.Exec(); err != nil {
+	if _, err := t.releaseSavepoint.Exec(); err != nil {
 		return schema.Outcome{}, err
 	}
 	return schema.Outcome{Results: results, Last: t.seq, Err: err}, nil
@@ -81,6 +83,14 @@ func (t *transaction) operation(o *schema.Operation) (json.RawMessage, error) {
 		return t.update(o.Update)
 	case schema.OpDelete:
 		return t.delete(o.Delete)
+	case schema.OpClaim:
+		return t.claim(o.Claim)
+	case schema.OpRenew:
+		return t.renew(o.Renew)
+	case schema.OpRelease:
+		return t.release(o.Release)
+	case schema.OpExpire:
+		return t.expire(o.Expire)
 	}
 	return nil, fmt.Errorf("unknown operation %q", o.Op)
 }
@@ -120,6 +130,11 @@ func (t *transaction) create(draft *schema.Draft) (json.RawMessage, error) {
 }
 
 func (t *transaction) update(p *schema.UpdateParams) (json.RawMessage, error) {
+	if p.LeaseToken != nil {
+		if _, _, _, err := t.held(p.ID, *p.LeaseToken); err != nil {
+			return nil, err
+		}
+	}
 	document, old, err := t.expect(p.ID, p.ExpectedVersion)
 	if err != nil {
 		return nil, err
@@ -147,6 +162,11 @@ func (t *transaction) move(document json.RawMessage, old, task *schema.Task) (js
 	if document, err = t.store(document, old, task, t.change.Source); err != nil {
 		return nil, err
 	}
+	if old.LeasedBy != nil && task.LeasedBy == nil {
+		if err := t.endLease(task.ID); err != nil {
+			return nil, err
+		}
+	}
 	if (old.Status == schema.Done) == (task.Status == schema.Done) {
 		return document, nil
 	}
@@ -170,6 +190,11 @@ func (t *transaction) delete(p *schema.DeleteParams) (json.RawMessage, error) {
 	}
 	if _, err := t.deleteEdges.Exec(p.ID); err != nil {
 		return nil, err
+	}
+	if old.LeasedBy != nil {
+		if err := t.endLease(p.ID); err != nil {
+			return nil, err
+		}
 	}
 	t.seq++
 	result := strconv.AppendInt(append(append([]byte(`{"id":"`), p.ID...), `","version":`...), t.seq, 10)

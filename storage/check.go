@@ -145,6 +145,7 @@ func (c *checker) run(ctx context.Context) error {
 		{"journal", c.checkSeqs},
 		{"history", c.checkHistories},
 		{"task", c.checkTasks},
+		{"lease", c.checkLeases},
 		{"ready", c.checkReady},
 		{"dependencies", c.checkEdges},
 		{"cycle", c.checkCycles},

@@ -17,7 +17,7 @@ const documentFields = `id, title, description, status, priority, complexity, as
 	created_at, updated_at, version, ready, leased_by`
 
 // checkTasks checks every task by itself: its document against its columns, its
-// version and document against its newest event, and its lease.
+// version and document against its newest event.
 func (c *checker) checkTasks(ctx context.Context) error {
 	names := strings.Split(strings.Join(strings.Fields(documentFields), ""), ",")
 	return c.each(ctx, func(row *sql.Rows) error {
@@ -35,10 +35,6 @@ func (c *checker) checkTasks(ctx context.Context) error {
 		id, version := fmt.Sprint(columns[0]), columns[slices.Index(names, "version")]
 		c.checkDocument(id, names, columns, validText(document))
 		c.checkNewest(id, version, newest, change.String, same)
-		status, lease := columns[slices.Index(names, "status")], columns[slices.Index(names, "leased_by")]
-		if lease != nil && status != string(schema.InProgress) {
-			c.found("lease", id, "is held by %v, but the task is %v", lease, status)
-		}
 		return nil
 	}, `SELECT `+documentFields+`, CAST(document AS BLOB), newest,
 			(SELECT change_type FROM journal WHERE seq = newest),
@@ -107,6 +103,29 @@ func sameValue(name string, column any, member json.RawMessage) bool {
 		return json.Unmarshal(member, &text) == nil && text == string(validText([]byte(column)))
 	}
 	return false
+}
+
+// checkLeases checks that what is claimed is worked on, and has a lease, without which
+// the claim would never end. There is none before format 3.
+func (c *checker) checkLeases(ctx context.Context) error {
+	lease := `EXISTS (SELECT 1 FROM leases WHERE task_id = id AND typeof(length) = 'integer' AND typeof(expires_at) = 'integer')`
+	if c.report.Format < 3 {
+		lease = "0"
+	}
+	return c.each(ctx, func(row *sql.Rows) error {
+		var id, holder, status string
+		var leased bool
+		if err := row.Scan(&id, &holder, &status, &leased); err != nil {
+			return fmt.Errorf("%w: %w", errUnreadable, err)
+		}
+		if status != string(schema.InProgress) {
+			c.found("lease", id, "is held by %s, but the task is %s", holder, status)
+		}
+		if !leased {
+			c.found("lease", id, "is held by %s, but there is no lease that ends", holder)
+		}
+		return nil
+	}, `SELECT id, leased_by, status, `+lease+` FROM tasks WHERE leased_by IS NOT NULL`)
 }
 
 // checkReady compares the ready flags with their definition.

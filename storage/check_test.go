@@ -45,6 +45,13 @@ func wear(t *testing.T) string {
 	if more, err := d.indexStep(t.Context()); more || err != nil {
 		t.Fatal(more, err)
 	}
+	claim := schema.Operation{Op: schema.OpClaim, Claim: &schema.Claim{
+		ClaimParams: schema.ClaimParams{AssignedTo: "me", ID: new("f")}, LeaseToken: "t",
+	}}
+	if err := claim.Normalize(); err != nil {
+		t.Fatal(err)
+	}
+	do(t, d, claim)
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -119,6 +126,9 @@ var damages = []struct{ name, script, want string }{
 	{"columns and document differ", asDaemon(`UPDATE tasks SET title = 'x', priority = 'low' WHERE id = 'a'`), `document: a: differs from the columns in priority, title`},
 	{"an unknown member", asDaemon(`UPDATE tasks SET document = json_set(document, '$.x', 1) WHERE id = 'a'`), `document: a: differs from the columns in x`},
 	{"a lease without work", asDaemon(`UPDATE tasks SET leased_by = 'me' WHERE id = 'a'`), `lease: a: is held by me, but the task is done`},
+	{"a lease is gone", `DELETE FROM leases`, `lease: f: is held by me, but there is no lease that ends`},
+	{"a lease has no end", `UPDATE leases SET expires_at = 'never'`, `lease: f: is held by me, but there is no lease that ends`},
+	{"the index of ready tasks is gone", `DROP INDEX tasks_ready`, `schema: index tasks_ready: is missing`},
 
 	{"ready is wrong", asDaemon(`UPDATE tasks SET ready = 1 - ready WHERE id = 'c'`), `ready: c: is 0, must be 1`},
 	{"an edge is gone", `DELETE FROM dependencies WHERE task = 'c' AND dependency = 'a'`, `dependencies: c: the column has ["a" "b"], the table ["b"]`},
@@ -234,7 +244,7 @@ func dump(path string) string {
 	}
 	defer db.Close()
 	var all strings.Builder
-	for _, table := range []string{"journal_state", "tasks", "dependencies", "journal", "search_tasks", "tokens"} {
+	for _, table := range []string{"journal_state", "tasks", "dependencies", "journal", "search_tasks", "tokens", "leases"} {
 		found, err := db.Query("SELECT * FROM " + table)
 		if err != nil {
 			return err.Error()

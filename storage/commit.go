@@ -158,7 +158,7 @@ func (d *DB) rollback() { _ = d.exec("ROLLBACK") }
 // that are known to meet damage. Together with an error it gives the outcomes of the
 // changes before the one that failed.
 func (d *DB) applyAll(changes []schema.Change, damaged map[int]error) ([]schema.Outcome, []schema.Event, error) {
-	t := &transaction{statements: d.write, events: make([]schema.Event, 0, len(changes))}
+	t := &transaction{statements: d.write, conn: d.writer, events: make([]schema.Event, 0, len(changes))}
 	outcomes := make([]schema.Outcome, len(changes))
 	if err := t.begin.QueryRow().Scan(&t.seq); err != nil {
 		return outcomes, nil, err
@@ -172,7 +172,7 @@ func (d *DB) applyAll(changes []schema.Change, damaged map[int]error) ([]schema.
 			return outcomes[:i], nil, err
 		}
 	}
-	if len(t.events) == 0 {
+	if len(t.events) == 0 && !t.renewed {
 		// Refused, or nothing that changes anything: not worth an fsync.
 		return outcomes, nil, d.exec("ROLLBACK")
 	}

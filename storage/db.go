@@ -36,6 +36,7 @@ type Config struct {
 type DB struct {
 	config   Config
 	epoch    string
+	orphans  int64         // leases up to this number that end with a connection have lost it
 	moved    chan struct{} // one slot: others have committed
 	stop     chan struct{}
 	done     chan struct{} // closed when housekeeping has ended
@@ -120,6 +121,12 @@ func (d *DB) open(ctx context.Context) (err error) {
 		return err
 	}
 	d.files.seen(d.shm)
+	if !d.shm.shared() {
+		err = d.writer.QueryRowContext(ctx, `SELECT coalesce(max(num), 0) FROM leases`).Scan(&d.orphans)
+		if err != nil {
+			return err
+		}
+	}
 	if d.readers, err = openReaders(ctx, d.config.Path, d.files); err != nil {
 		return err
 	}

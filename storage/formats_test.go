@@ -54,7 +54,12 @@ func keptOf(t *testing.T, path string) (all []string) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	for _, query := range kept {
+	queries := slices.Clone(kept)
+	var tokens bool
+	if db.QueryRow(`SELECT count(*) FROM sqlite_schema WHERE name = 'tokens'`).Scan(&tokens) == nil && tokens {
+		queries = append(queries, `SELECT name, hex(hash), scope, created_at, revoked_at FROM tokens ORDER BY name`)
+	}
+	for _, query := range queries {
 		all = append(all, rows(t, db, query)...)
 	}
 	return all

@@ -17,7 +17,7 @@ type queries struct {
 	document, state          *sql.Stmt
 	candidates               *sql.Stmt
 	counts                   *sql.Stmt
-	tokens                   *sql.Stmt
+	tokens, leases           *sql.Stmt
 }
 
 func (q *queries) table() []statement {
@@ -36,12 +36,11 @@ func (q *queries) table() []statement {
 
 		{&q.document, `SELECT document FROM tasks WHERE id = ?`},
 		{&q.state, `SELECT epoch, last_seq, indexed, coalesce((SELECT min(seq) FROM journal), last_seq + 1) FROM journal_state`},
-		// Whom the full-text index names, and of whom it has not read yet.
-		{&q.candidates, `SELECT task_id FROM search CROSS JOIN search_tasks ON num = search.rowid WHERE search MATCH ?
-			UNION ALL SELECT task_id FROM journal WHERE seq > ? LIMIT ?`},
+		{&q.candidates, selectCandidates},
 		// An index that begins with the status holds all that this reads.
 		{&q.counts, `SELECT status, count(*) FROM tasks GROUP BY status`},
 		{&q.tokens, selectTokens},
+		{&q.leases, `SELECT ` + leaseColumns + ` FROM leases WHERE num > ? ORDER BY num`},
 	}
 }
 

@@ -28,6 +28,11 @@ const (
 	manyWords = 16
 )
 
+// selectCandidates gives whom the full-text index names, and of whom it has not read
+// yet.
+const selectCandidates = `SELECT task_id FROM search CROSS JOIN search_tasks ON num = search.rowid WHERE search MATCH ?
+	UNION ALL SELECT task_id FROM journal WHERE seq > ? LIMIT ?`
+
 // search finds the tasks that can have the words of the filter's text, if these
 // are few. gap says that the index has missed a part of the journal.
 func (l *listing) search(ctx context.Context, find *sql.Stmt, indexed int64, gap bool) error {

@@ -6,6 +6,9 @@ import "database/sql"
 const taskColumns = `title, description, status, priority, complexity, assigned_to, dependencies, metadata,
 	updated_at, version, ready, leased_by, document`
 
+// claimOrder is that of the index tasks_ready: highest priority first, then oldest.
+const claimOrder = `CASE priority WHEN 'critical' THEN 0 WHEN 'high' THEN 1 WHEN 'medium' THEN 2 ELSE 3 END, created_at, num`
+
 // statements are those of the writer's connection.
 type statements struct {
 	dataVersion, begin, end                                            *sql.Stmt
@@ -14,10 +17,11 @@ type statements struct {
 	insertEdge, deleteEdges, dependenciesOf, dependentsOf, blocked     *sql.Stmt
 	turned                                                             *sql.Stmt
 	insertEvent, endTransaction                                        *sql.Stmt
-	savepoint, release, rollback                                       *sql.Stmt
+	savepoint, releaseSavepoint, rollbackSavepoint                     *sql.Stmt
 	prune, oldest                                                      *sql.Stmt
 	unindexed, present, searchNum, addSearch, removeSearch, removeTask *sql.Stmt
-	index, setIndexed                                                  *sql.Stmt
+	index, setIndexed, candidates                                      *sql.Stmt
+	nextReady, leaseOf, setLease, dropLease                            *sql.Stmt
 }
 
 func (s *statements) table() []statement {
@@ -26,8 +30,8 @@ func (s *statements) table() []statement {
 		{&s.begin, `UPDATE journal_state SET writer = 1 RETURNING last_seq`},
 		{&s.end, `UPDATE journal_state SET writer = 0, last_seq = ?`},
 		{&s.savepoint, `SAVEPOINT change`},
-		{&s.release, `RELEASE change`},
-		{&s.rollback, `ROLLBACK TO change`},
+		{&s.releaseSavepoint, `RELEASE change`},
+		{&s.rollbackSavepoint, `ROLLBACK TO change`},
 
 		{&s.document, `SELECT document FROM tasks WHERE id = ?`},
 		{&s.presentOrAwaited, `SELECT (SELECT document FROM tasks WHERE id = ?1),
@@ -65,5 +69,11 @@ func (s *statements) table() []statement {
 		{&s.removeSearch, `DELETE FROM search WHERE rowid = ?`},
 		{&s.index, `INSERT INTO search (rowid, words) VALUES (?, ?)`},
 		{&s.setIndexed, `UPDATE journal_state SET indexed = ?`},
+		{&s.candidates, selectCandidates},
+
+		{&s.nextReady, `SELECT document FROM tasks WHERE ready = 1 ORDER BY ` + claimOrder + ` LIMIT 1`},
+		{&s.leaseOf, `SELECT ` + leaseColumns + ` FROM leases WHERE task_id = ?`},
+		{&s.setLease, `INSERT OR REPLACE INTO leases (task_id, token, seq, length, expires_at, source) VALUES (?, ?, ?, ?, ?, ?)`},
+		{&s.dropLease, `DELETE FROM leases WHERE task_id = ?`},
 	}
 }

@@ -11,6 +11,7 @@ import (
 // Few ids, names and values: random changes shall meet each other.
 var (
 	someIDs      = []string{"a", "b", "B", "c.1", "d", "e"}
+	someTokens   = []string{"l1", "l2", "l3"}
 	someTitles   = []string{"one", "two", "zwölf \"12\"", "<&>\u2028\t\u007f", "😀"}
 	someMetadata = []string{
 		`{}`, `{"k":1.0}`, `{"k":null,"n":{"x":[]}}`, `{"n":{"x":null,"y":12345678901234567890}}`, `{"\u00e9":"\\\ud83d\ude00"}`,
@@ -39,6 +40,10 @@ func commits(now *int64) *rapid.Generator[commit] {
 				Source:      rapid.Int64Range(0, 3).Draw(t, "source"),
 				Transaction: rapid.Bool().Draw(t, "transaction"),
 			}
+			if !all[i].Transaction && rapid.IntRange(0, 2).Draw(t, "lease") == 0 {
+				all[i].Operations = []schema.Operation{leaseOperation(t, *now)}
+				continue
+			}
 			most := 1
 			if all[i].Transaction {
 				most = 5
@@ -59,11 +64,50 @@ func operations() *rapid.Generator[schema.Operation] {
 		case schema.OpUpdate:
 			return normal(schema.Operation{Op: op, Update: &schema.UpdateParams{
 				ID: id, Patch: patch(t), ExpectedVersion: version(t),
+				LeaseToken: rapid.Ptr(rapid.SampledFrom(someTokens), true).Draw(t, "lease_token"),
 			}})
 		default:
 			return schema.Operation{Op: op, Delete: &schema.DeleteParams{ID: id, ExpectedVersion: version(t)}}
 		}
 	})
+}
+
+// leaseOperation is about a lease: the few tokens meet each other.
+func leaseOperation(t *rapid.T, now int64) schema.Operation {
+	id, token := rapid.SampledFrom(someIDs).Draw(t, "id"), rapid.SampledFrom(someTokens).Draw(t, "lease_token")
+	length := rapid.Ptr(rapid.Int64Range(schema.MinLeaseMS, schema.MinLeaseMS+2), true).Draw(t, "lease_ms")
+	switch op := rapid.SampledFrom([]schema.Op{
+		schema.OpClaim, schema.OpClaim, schema.OpRenew, schema.OpRelease, schema.OpExpire,
+	}).Draw(t, "op"); op {
+	case schema.OpClaim:
+		p := schema.ClaimParams{AssignedTo: rapid.SampledFrom(someTitles).Draw(t, "claimer"), LeaseMS: length}
+		p.ID = rapid.Ptr(rapid.SampledFrom(someIDs), true).Draw(t, "claimed")
+		p.UntilDisconnect = rapid.Ptr(rapid.Bool(), true).Draw(t, "until_disconnect")
+		p.Filter = rapid.SampledFrom(claimFilters()).Draw(t, "filter")
+		return normal(schema.Operation{Op: op, Claim: &schema.Claim{ClaimParams: p, LeaseToken: token}})
+	case schema.OpRenew:
+		return normal(schema.Operation{Op: op, Renew: &schema.RenewParams{ID: id, LeaseToken: token, LeaseMS: length}})
+	case schema.OpRelease:
+		status := rapid.Ptr(rapid.SampledFrom(schema.Statuses()), true).Draw(t, "status")
+		return normal(schema.Operation{Op: op, Release: &schema.ReleaseParams{ID: id, LeaseToken: token, Status: status}})
+	default:
+		end := rapid.Ptr(rapid.Int64Range(now+schema.MinLeaseMS-3, now+schema.MinLeaseMS+2), true).Draw(t, "expires_at")
+		return schema.Operation{Op: op, Expire: &schema.Expire{ID: id, LeaseToken: token, ExpiresAt: end}}
+	}
+}
+
+// claimFilters has a filter for each way to look for a task.
+func claimFilters() []*schema.Filter {
+	return []*schema.Filter{
+		nil, nil, nil,
+		{PriorityAtLeast: new(schema.High)},
+		{AssignedTo: []*string{nil, new("one")}},
+		{IDs: []string{"b", "B", "c.1"}},
+		{Text: new("T")},
+		{Status: []schema.Status{schema.Todo, schema.Done}},
+		{Status: []schema.Status{schema.Blocked}},
+		{Ready: new(false)},
+	}
 }
 
 func draft(t *rapid.T, id string) *schema.Draft {

@@ -28,11 +28,17 @@ type Memory struct {
 	tasks  map[string]*schema.Task // as they are now; a Task is replaced, never changed
 	log    []schema.Event          // log[i].Seq is i+1; never cut off, see pruned
 	pruned int64                   // events up to here are not shown any more
+	born   map[string]int64        // Seq of the creation of each task: the order of claims among equals
+	leases map[string]schema.Lease // by task; replaced, never changed
+	leased int64                   // Num of the newest lease
 }
 
 // NewMemory gives an empty journal.
 func NewMemory() *Memory {
-	return &Memory{tasks: map[string]*schema.Task{}, moved: make(chan struct{}, 1)}
+	return &Memory{
+		tasks: map[string]*schema.Task{}, born: map[string]int64{}, leases: map[string]schema.Lease{},
+		moved: make(chan struct{}, 1),
+	}
 }
 
 // Apply makes the changes. When BeforeApply fails or ctx is done, it makes none.

@@ -25,8 +25,17 @@ func testModel(f *fixture) {
 		bounds := m.bounds()
 		bounds.Epoch = ""
 		m.same("bounds", bounds, schema.Bounds{Oldest: 1, Newest: m.memory.newest(), NewestAt: m.newestAt()})
+		m.same("leases", withoutNums(m.leases(0)), withoutNums(must(m.memory.Leases(m.Context(), 0))))
 		checkLog(m.TB, m.events(0, schema.MaxSeq, 50))
 	})
+}
+
+// withoutNums makes leases of two journals comparable.
+func withoutNums(leases []schema.Lease) []schema.Lease {
+	for i := range leases {
+		leases[i].Num, leases[i].Orphaned = 0, false
+	}
+	return leases
 }
 
 // model is a journal beside its model.

@@ -14,11 +14,11 @@ func (m *Memory) newest() int64 { return int64(len(m.log)) }
 
 // apply makes one change, all of it or nothing.
 func (m *Memory) apply(c *schema.Change) (outcome schema.Outcome) {
-	tasks, before := maps.Clone(m.tasks), len(m.log)
+	tasks, born, leases, leased, before := maps.Clone(m.tasks), maps.Clone(m.born), maps.Clone(m.leases), m.leased, len(m.log)
 	for i := range c.Operations {
 		result, err := m.operate(c, &c.Operations[i])
 		if err != nil {
-			m.tasks, m.log = tasks, m.log[:before]
+			m.tasks, m.born, m.leases, m.leased, m.log = tasks, born, leases, leased, m.log[:before]
 			if c.Transaction {
 				err = err.(*schema.Error).AtIndex(i)
 			}
@@ -49,12 +49,25 @@ func (m *Memory) operate(c *schema.Change, op *schema.Operation) (json.RawMessag
 		return m.put(c, nil, &task), nil
 	case schema.OpUpdate:
 		return m.update(c, op.Update)
-	default:
+	case schema.OpDelete:
 		return m.delete(c, op.Delete)
+	case schema.OpClaim:
+		return m.claim(c, op.Claim)
+	case schema.OpRenew:
+		return m.renew(c, op.Renew)
+	case schema.OpRelease:
+		return m.release(c, op.Release)
+	default:
+		return m.expire(c, op.Expire), nil
 	}
 }
 
 func (m *Memory) update(c *schema.Change, p *schema.UpdateParams) (json.RawMessage, error) {
+	if p.LeaseToken != nil {
+		if _, _, err := m.held(p.ID, *p.LeaseToken); err != nil {
+			return nil, err
+		}
+	}
 	old, err := m.find(p.ID, p.ExpectedVersion)
 	if err != nil {
 		return nil, err
@@ -65,9 +78,6 @@ func (m *Memory) update(c *schema.Change, p *schema.UpdateParams) (json.RawMessa
 	}
 	if err := m.checkDependencies(task, old.Dependencies); err != nil {
 		return nil, err
-	}
-	if task.Status != schema.InProgress {
-		task.LeasedBy = nil
 	}
 	return m.put(c, old, task), nil
 }
@@ -102,6 +112,12 @@ func (m *Memory) find(id string, expected *int64) (*schema.Task, error) {
 // and gives the document of the present state.
 func (m *Memory) put(c *schema.Change, old, task *schema.Task) json.RawMessage {
 	event := schema.Event{ChangeType: schema.Created, NewStatus: task.Status}
+	if task.Status != schema.InProgress {
+		task.LeasedBy = nil
+	}
+	if task.LeasedBy == nil {
+		delete(m.leases, task.ID)
+	}
 	task.Ready = m.ready(task)
 	if old != nil {
 		previous, changed := schema.AppendPrevious(nil, old, task)
@@ -114,12 +130,16 @@ func (m *Memory) put(c *schema.Change, old, task *schema.Task) json.RawMessage {
 	task.Version, task.UpdatedAt = m.newest()+1, c.At
 	event.TaskID, event.Task = task.ID, task.AppendJSON(nil)
 	m.tasks[task.ID] = task
+	if event.ChangeType == schema.Created {
+		m.born[task.ID] = task.Version
+	}
 	m.record(c, event)
 	return event.Task
 }
 
 func (m *Memory) remove(c *schema.Change, old *schema.Task) {
 	delete(m.tasks, old.ID)
+	delete(m.leases, old.ID)
 	m.record(c, schema.Event{
 		ChangeType: schema.Deleted, TaskID: old.ID, Task: old.AppendJSON(nil), PreviousStatus: old.Status,
 	})

@@ -1,0 +1,176 @@
+package emitter
+
+import (
+	"container/heap"
+	"context"
+	"time"
+
+	"github.com/descartes-tasks/descartes/schema"
+)
+
+// leaseRetry is how long the emitter waits before it tries again to end a lease, or
+// to read leases, after the journal could not be used.
+const leaseRetry = time.Second
+
+// leases are the claims that the emitter ends when their time is over. It reads them
+// from the journal whenever somebody may have claimed or renewed, another daemon on
+// the same file included, so that each of them can end all.
+//
+// How long a lease has left is told by the time that passes, not by the clock: a clock
+// that is set, or a machine that sleeps, takes no task away from whoever works on it.
+// What ends a lease is a Change that names its token and its end, which does nothing
+// if it comes too late. All of this is owned by the writing goroutine.
+type leases struct {
+	byTask map[string]*lease
+	ending leaseHeap // all of byTask, the next to end in front
+	read   int64     // Num of the newest that was read
+	behind bool      // the journal could not be read
+}
+
+// lease is one claim.
+type lease struct {
+	schema.Lease
+	end    time.Time // when the time that it has is over
+	broken bool      // its connection is gone: it ends whatever was renewed
+	place  int       // in the heap
+}
+
+// add takes a lease as the journal has it.
+func (l *leases) add(stored schema.Lease, now, clock time.Time) {
+	left := time.Duration(min(max(stored.ExpiresAt-clock.UnixMilli(), 0), stored.LengthMS)) * time.Millisecond
+	l.read = max(l.read, stored.Num)
+	l.forget(l.byTask[stored.TaskID])
+	one := &lease{Lease: stored, end: now.Add(left)}
+	if stored.Orphaned {
+		one.end, one.broken = now, true
+	}
+	l.byTask[stored.TaskID] = one
+	heap.Push(&l.ending, one)
+}
+
+// forget takes a lease out, if it is still the one of its task.
+func (l *leases) forget(one *lease) {
+	if one != nil && l.byTask[one.TaskID] == one {
+		delete(l.byTask, one.TaskID)
+		heap.Remove(&l.ending, one.place)
+	}
+}
+
+// postpone lets a lease end at another time.
+func (l *leases) postpone(one *lease, end time.Time) {
+	if l.byTask[one.TaskID] == one {
+		one.end = end
+		heap.Fix(&l.ending, one.place)
+	}
+}
+
+// due gives leases whose time is over, at most maxGroup. They stay until the journal
+// says that they have ended.
+func (l *leases) due(now time.Time) (due []*lease) {
+	for len(l.ending) > 0 && len(due) < maxGroup && !l.ending[0].end.After(now) {
+		due = append(due, heap.Pop(&l.ending).(*lease))
+	}
+	for _, one := range due {
+		heap.Push(&l.ending, one)
+	}
+	return due
+}
+
+// abandon ends every lease of a connection that is gone.
+func (l *leases) abandon(source int64, now time.Time) {
+	for _, one := range l.byTask {
+		if one.Source == source {
+			one.broken = true
+			l.postpone(one, now)
+		}
+	}
+}
+
+// readLeases reads what was claimed and renewed since it was read last.
+func (e *Emitter) readLeases() error {
+	stored, err := e.journal.Leases(context.Background(), e.leases.read)
+	for _, one := range stored {
+		e.leases.add(one, time.Now(), e.config.Now())
+	}
+	e.counts.leases.Store(int64(len(e.leases.byTask)))
+	return err
+}
+
+// refreshLeases is readLeases; what fails is tried again.
+func (e *Emitter) refreshLeases() { e.leases.behind = e.readLeases() != nil }
+
+// setsLease tells whether a change may let a lease begin, or last longer.
+func setsLease(c schema.Change) bool {
+	return c.Operations[0].Op == schema.OpClaim || c.Operations[0].Op == schema.OpRenew
+}
+
+// seeEnds forgets the leases that events end.
+func (e *Emitter) seeEnds(events []schema.Event) {
+	if len(e.leases.byTask) == 0 {
+		return
+	}
+	for i := range events {
+		if events[i].ChangeType == schema.Deleted || !schema.IsLeased(events[i].Task) {
+			if one := e.leases.byTask[events[i].TaskID]; one != nil && one.Seq < events[i].Seq {
+				e.leases.forget(one)
+			}
+		}
+	}
+	e.counts.leases.Store(int64(len(e.leases.byTask)))
+}
+
+// endLeases ends the leases whose time is over, and tells whether there may be more.
+func (e *Emitter) endLeases() (more bool) {
+	due := e.leases.due(time.Now())
+	if len(due) == 0 {
+		return false
+	}
+	defer func() { e.counts.leases.Store(int64(len(e.leases.byTask))) }()
+	group := make([]*Write, len(due))
+	for i, one := range due {
+		end := &schema.Expire{ID: one.TaskID, LeaseToken: one.Token, ExpiresAt: &one.ExpiresAt}
+		if one.broken {
+			end.ExpiresAt = nil
+		}
+		group[i] = newWrite(schema.Change{
+			Origin: schema.OriginLease, Operations: []schema.Operation{{Op: schema.OpExpire, Expire: end}},
+		})
+	}
+	e.commit(group)
+	for i, one := range due {
+		switch outcome := group[i].Outcome(); {
+		case outcome.Err != nil:
+			e.leases.postpone(one, time.Now().Add(leaseRetry))
+		case string(outcome.Results[0]) == "null":
+			e.leases.forget(one) // it has ended, or was renewed, which comes with another number
+		default:
+			e.counts.expired.Add(1)
+		}
+	}
+	return len(due) == maxGroup
+}
+
+// leaseHeap is a heap by end (container/heap).
+type leaseHeap []*lease
+
+func (h leaseHeap) Len() int           { return len(h) }
+func (h leaseHeap) Less(i, j int) bool { return h[i].end.Before(h[j].end) }
+func (h leaseHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].place, h[j].place = i, j
+}
+
+// Push implements heap.Interface.
+func (h *leaseHeap) Push(x any) {
+	one := x.(*lease)
+	one.place = len(*h)
+	*h = append(*h, one)
+}
+
+// Pop implements heap.Interface.
+func (h *leaseHeap) Pop() any {
+	last := len(*h) - 1
+	one := (*h)[last]
+	(*h)[last], *h = nil, (*h)[:last]
+	return one
+}
