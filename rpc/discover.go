@@ -60,6 +60,7 @@ var reasons = map[schema.Code]string{
 	schema.CodeForbidden:          "forbidden",
 	schema.CodeShuttingDown:       "shutting_down",
 	schema.CodeStorageUnavailable: "storage_unavailable",
+	schema.CodeLeaseLost:          "lease_lost",
 	schema.CodeMethodNotFound:     "needs_websocket",
 }
 

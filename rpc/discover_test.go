@@ -74,13 +74,16 @@ func TestDocumentSaysWhatTheContractSays(t *testing.T) {
 		"task.create":      "title* description status priority complexity assigned_to dependencies metadata id",
 		"task.get":         "id*",
 		"task.list":        "filter order limit page_token",
-		"task.update":      "id* title description status priority complexity assigned_to dependencies metadata expected_version",
+		"task.update":      "id* title description status priority complexity assigned_to dependencies metadata expected_version lease_token",
 		"task.delete":      "id* expected_version",
 		"task.apply":       "operations*",
 		"task.history":     "id since limit",
 		"task.subscribe":   "filter since snapshot debounce_ms include_task batch",
 		"task.unsubscribe": "subscription*",
 		"task.flush":       "subscription",
+		"task.claim":       "assigned_to filter id lease_ms wait_ms until_disconnect",
+		"task.renew":       "id* lease_token* lease_ms",
+		"task.release":     "id* lease_token* status",
 		"server.info":      "", "server.stats": "", "server.ping": "", "rpc.discover": "",
 	}
 	d := start(t)
@@ -121,7 +124,13 @@ func TestMissingParameterIsNamed(t *testing.T) {
 			if !param.Required {
 				continue
 			}
-			if a := p.ask(m.Name, `{}`); a.Error == nil || a.Error.Code != -32602 || a.Error.Data.Field != param.Name {
+			others := make(map[string]string)
+			for _, other := range m.Params {
+				if other.Required && other.Name != param.Name {
+					others[other.Name] = "x"
+				}
+			}
+			if a := p.ask(m.Name, string(must(json.Marshal(others)))); a.Error == nil || a.Error.Code != -32602 || a.Error.Data.Field != param.Name {
 				t.Errorf("%s without %s: got %+v", m.Name, param.Name, a)
 			}
 		}

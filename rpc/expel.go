@@ -28,6 +28,7 @@ func (s *session) expel() {
 	if s.leaves.Swap(true) {
 		return
 	}
+	s.leave()
 	reason := wire.ReasonTokenNeeded
 	if s.holder != nil {
 		reason = wire.ReasonRevoked

@@ -129,6 +129,8 @@ var untold = []string{
 	"must be the next_page_token of a list in the same order",
 	"must be a subscription of this connection",
 	"is required", // of an id that is ""
+	"is required: the name of who claims",
+	"needs a WebSocket connection",
 }
 
 // check compares what a method says of params with what the schemas say of value,
@@ -170,7 +172,7 @@ func (c *checkedMethod) try(t *testing.T, s *session, params []byte) *schema.Err
 	var result json.RawMessage
 	var err error
 	if c.write != nil {
-		_, err = c.write(params)
+		_, err = c.write(s, &wire.Request{ID: json.RawMessage("1"), Method: c.name, Params: params})
 	} else {
 		result, err = c.read(s, &wire.Request{Method: c.name, Params: params})
 	}

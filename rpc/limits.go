@@ -10,6 +10,7 @@ type Limits struct {
 	MaxSubscriptions int   // subscriptions of one connection; default 64
 	MaxInFlight      int   // unanswered requests of one connection; default 256; at it the server stops reading
 	MaxBatch         int   // requests in one batch; default 1,000
+	MaxWaiting       int   // claims of one connection that wait, which are not in flight; default 16
 }
 
 // DefaultLimits gives the defaults.
@@ -22,6 +23,7 @@ func (l Limits) withDefaults() Limits {
 	l.MaxSubscriptions = orDefault(l.MaxSubscriptions, 64)
 	l.MaxInFlight = orDefault(l.MaxInFlight, 256)
 	l.MaxBatch = orDefault(l.MaxBatch, 1000)
+	l.MaxWaiting = orDefault(l.MaxWaiting, 16)
 	return l
 }
 
@@ -34,6 +36,7 @@ func (l Limits) table() map[string]int64 {
 		"subscriptions": int64(l.MaxSubscriptions),
 		"in_flight":     int64(l.MaxInFlight),
 		"batch":         int64(l.MaxBatch),
+		"waiting":       int64(l.MaxWaiting),
 		"operations":    schema.MaxOperations,
 		"page":          schema.MaxLimit,
 	}

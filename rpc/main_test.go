@@ -56,10 +56,10 @@ type setup struct {
 // not pass.
 func start(t testing.TB, options ...func(*setup)) *daemon {
 	t.Helper()
-	var ids atomic.Int64
+	var ids, leases atomic.Int64
 	s := setup{
 		rpc:     Config{Version: "test"},
-		emitter: emitter.Config{Now: clock, NewID: func() string { return fmt.Sprint("t", ids.Add(1)) }},
+		emitter: emitter.Config{Now: clock, NewID: func() string { return fmt.Sprint("t", ids.Add(1)) }, NewToken: func() string { return fmt.Sprint("lease", leases.Add(1)) }},
 		storage: storage.Config{Path: filepath.Join(t.TempDir(), "descartes.db"), Now: clock},
 		listen:  func() net.Listener { return must(net.Listen("tcp", "127.0.0.1:0")) },
 		dial:    new(net.Dialer).DialContext,

@@ -30,7 +30,7 @@ type method struct {
 	// Either read, for what is answered at once; or write, which gives the change to
 	// submit, and answer, which gives the result once it is made.
 	read   func(s *session, r *wire.Request) (json.RawMessage, error)
-	write  func(params json.RawMessage) (schema.Change, error)
+	write  func(s *session, r *wire.Request) (schema.Change, error)
 	answer func(s *session, o schema.Outcome) json.RawMessage
 }
 
@@ -70,22 +70,24 @@ func reading[P any](m method, run func(*session, *wire.Request, *P) (any, error)
 // writing makes a method that makes one operation, with parameters of type P.
 func writing[P any](m method, operation func(*P) schema.Operation) method {
 	m.params = *new(P)
-	m.write = func(params json.RawMessage) (schema.Change, error) {
+	m.write = func(_ *session, r *wire.Request) (schema.Change, error) {
 		p := new(P)
-		if err := schema.Decode(params, p); err != nil {
+		if err := schema.Decode(r.Params, p); err != nil {
 			return schema.Change{}, err
 		}
 		op := operation(p)
 		return schema.Change{Operations: []schema.Operation{op}}, op.Normalize()
 	}
-	m.answer = func(_ *session, o schema.Outcome) json.RawMessage { return o.Results[0] }
+	m.answer = onlyResult
 	return m
 }
+
+func onlyResult(_ *session, o schema.Outcome) json.RawMessage { return o.Results[0] }
 
 // methodTable lists every method. The errors of each are those of its own; the
 // ones that any request may be answered with are in commonErrors.
 func methodTable() []method {
-	return slices.Concat(writeMethods(), queryMethods(), subscriptionMethods(), serverMethods())
+	return slices.Concat(writeMethods(), leaseMethods(), queryMethods(), subscriptionMethods(), serverMethods())
 }
 
 func writeMethods() []method {
@@ -96,7 +98,9 @@ func writeMethods() []method {
 		}, func(p *schema.Draft) schema.Operation { return schema.Operation{Op: schema.OpCreate, Create: p} }),
 		writing(method{
 			name: schema.MethodUpdate, summary: "Change fields of a task by a JSON Merge Patch.", result: schema.Task{},
-			errors: []schema.Code{schema.CodeTaskNotFound, schema.CodeVersionConflict, schema.CodeDependencyInvalid},
+			errors: []schema.Code{
+				schema.CodeTaskNotFound, schema.CodeVersionConflict, schema.CodeDependencyInvalid, schema.CodeLeaseLost,
+			},
 		}, func(p *schema.UpdateParams) schema.Operation { return schema.Operation{Op: schema.OpUpdate, Update: p} }),
 		writing(method{
 			name: schema.MethodDelete, summary: "Delete a task that no other depends on.", result: schema.DeleteResult{},
@@ -107,15 +111,16 @@ func writeMethods() []method {
 			params: schema.ApplyParams{}, result: schema.ApplyResult{},
 			errors: []schema.Code{
 				schema.CodeTaskNotFound, schema.CodeVersionConflict, schema.CodeTaskExists, schema.CodeDependencyInvalid,
+				schema.CodeLeaseLost,
 			},
 			write: applyChange, answer: (*session).applied,
 		},
 	}
 }
 
-func applyChange(params json.RawMessage) (schema.Change, error) {
+func applyChange(_ *session, r *wire.Request) (schema.Change, error) {
 	var p schema.ApplyParams
-	if err := schema.Decode(params, &p); err != nil {
+	if err := schema.Decode(r.Params, &p); err != nil {
 		return schema.Change{}, err
 	}
 	return schema.Change{Operations: p.Operations, Transaction: true}, p.Validate()

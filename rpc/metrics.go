@@ -98,6 +98,9 @@ func (m *Metrics) observe(s *Server) {
 		held:          prometheus.NewDesc("task_events_held_back", "Changes that wait in a fold now.", nil, nil),
 		connections:   prometheus.NewDesc("descartes_connections", "Open WebSocket connections.", nil, nil),
 		subscriptions: prometheus.NewDesc("descartes_subscriptions", "Open subscriptions.", nil, nil),
+		leases:        prometheus.NewDesc("descartes_leases", "Claims that have not ended.", nil, nil),
+		expired:       prometheus.NewDesc("descartes_leases_expired_total", "Claims that this daemon has ended because their time was over or their connection gone.", nil, nil),
+		waiting:       prometheus.NewDesc("descartes_waiting_claims", "Claims that wait for a task to become ready.", nil, nil),
 		lag:           prometheus.NewDesc("descartes_slowest_subscription_lag", "Events that the slowest subscription has not taken yet.", nil, nil),
 	})
 }
@@ -106,6 +109,7 @@ func (m *Metrics) observe(s *Server) {
 type statsCollector struct {
 	server                                                              *Server
 	emitted, delivered, debounce, held, connections, subscriptions, lag *prometheus.Desc
+	leases, expired, waiting                                            *prometheus.Desc
 }
 
 // Describe implements prometheus.Collector.
@@ -131,6 +135,9 @@ func (c *statsCollector) Collect(metrics chan<- prometheus.Metric) {
 	gauge(c.connections, float64(c.server.connections()))
 	gauge(c.subscriptions, float64(s.Subscriptions))
 	gauge(c.lag, float64(s.SlowestLag))
+	gauge(c.leases, float64(s.Leases))
+	gauge(c.waiting, float64(s.WaitingClaims))
+	counter(c.expired, s.LeasesExpired)
 }
 
 func debounceRate(s emitter.Stats) float64 {

@@ -38,7 +38,7 @@ func (s *Server) servePost(w http.ResponseWriter, r *http.Request) {
 	var answer []byte
 	session := &session{
 		server: s, log: s.log.With().Str("remote", r.RemoteAddr).Logger(), ctx: r.Context(), refuses: s.isDraining(),
-		remote: r.RemoteAddr, holder: holder,
+		remote: r.RemoteAddr, holder: holder, stays: r.Context(), waited: make(chan pendingWrite),
 	}
 	session.send = func(messages ...[]byte) error {
 		for _, m := range messages {
@@ -50,6 +50,7 @@ func (s *Server) servePost(w http.ResponseWriter, r *http.Request) {
 		session.handle(request)
 	}
 	session.settleAll()
+	session.settleWaits()
 	session.flush()
 	if answer == nil {
 		w.WriteHeader(http.StatusNoContent)

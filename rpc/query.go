@@ -133,6 +133,7 @@ func (s *Server) stats(ctx context.Context) (schema.StatsResult, error) {
 		EventsEmitted: map[schema.ChangeType]int64{
 			schema.Created: e.Created, schema.Updated: e.Updated, schema.Deleted: e.Deleted,
 		},
+		Leases: e.Leases, WaitingClaims: e.WaitingClaims,
 		EventsHeldBack: e.HeldBack, Commits: e.Commits,
 		WritesPerCommit: float64(e.Changes) / float64(max(e.Commits, 1)),
 	}, nil

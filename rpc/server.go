@@ -84,8 +84,9 @@ type Server struct {
 
 	mu       sync.Mutex
 	sessions map[*session]struct{}
-	opened   int64 // connections ever, which numbers them
-	draining bool  // no further session; set once
+	opened   int64         // connections ever, which numbers them
+	draining bool          // no further session; set once
+	leaving  chan struct{} // closed when draining is set
 	running  sync.WaitGroup
 }
 
@@ -103,6 +104,7 @@ func NewServer(config Config) *Server {
 		visits:   &zerolog.BurstSampler{Burst: visitLines, Period: time.Second},
 		refusals: refusals{log: config.Log, metrics: config.Metrics, count: make(map[string]int)},
 		sessions: make(map[*session]struct{}),
+		leaving:  make(chan struct{}),
 	}
 	s.access.changed, s.access.tick = s.expelStrangers, s.refusals.tick
 	table := methodTable()
@@ -140,12 +142,13 @@ func (s *Server) Serve(listener net.Listener) error {
 // Calling it twice is harmless.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
-	for session := range s.sessions {
-		if !s.draining {
+	if !s.draining {
+		s.draining = true
+		close(s.leaving)
+		for session := range s.sessions {
 			session.drain()
 		}
 	}
-	s.draining = true
 	s.mu.Unlock()
 	err := s.http.Shutdown(ctx)
 	ended := make(chan struct{})

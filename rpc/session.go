@@ -38,16 +38,21 @@ type session struct {
 	queue  chan *wire.Request             // closed when the peer sends no more
 	slots  chan struct{}                  // one taken for each unanswered request; nil: unlimited
 	drains chan struct{}                  // closed when the server shuts down
+	stays  context.Context                // ends when the peer is gone, or may not stay
+	leave  context.CancelFunc             // ends stays
+	waited chan pendingWrite              // claims that have waited
 	leaves atomic.Bool                    // the peer may not stay: nothing more is done for it
 
 	// Owned by the goroutine that does the work.
 	refuses  bool            // writes, because the server shuts down
-	partial  bool            // a batch is answered in part
+	last     *wire.Request   // that was handled
 	pending  []pendingWrite  // submitted, not yet answered, in order
 	unsent   [][]byte        // answers not yet written
 	bytes    int             // of unsent
 	deferred []*subscription // to be started once the answer that tells their id is complete
 	starting []*subscription // to be started once unsent is written
+	waiting  int             // claims that wait for a task to become ready
+	binds    bool            // a claim may end with this connection
 
 	turn          chan struct{} // of the subscriptions: see emitter.Spec
 	mu            sync.Mutex
@@ -65,9 +70,11 @@ type pendingWrite struct {
 
 func newSession(server *Server, log zerolog.Logger) *session {
 	ctx, cancel := context.WithCancel(context.Background())
+	stays, leave := context.WithCancel(ctx)
 	inFlight := server.config.Limits.MaxInFlight
 	return &session{
-		server: server, log: log, ctx: ctx, cancel: cancel,
+		server: server, log: log, ctx: ctx, cancel: cancel, stays: stays, leave: leave,
+		waited:        make(chan pendingWrite),
 		source:        rand.Int64(),
 		queue:         make(chan *wire.Request, inFlight),
 		slots:         make(chan struct{}, inFlight),
@@ -89,6 +96,9 @@ func (s *session) start(conn *wire.Conn) {
 	go func() {
 		defer s.server.dismiss(s)
 		s.work()
+		if s.binds {
+			s.server.config.Emitter.Abandon(s.source)
+		}
 		s.stopSubscriptions()
 		visits := s.log.Sample(s.server.visits)
 		visits.Info().Msg("disconnected")
@@ -138,11 +148,14 @@ func (s *session) work() {
 		case r, open := <-s.queue:
 			if !open {
 				s.settleAll()
+				s.settleWaits()
 				return
 			}
 			s.handle(r)
 		case <-settled:
 			s.settle()
+		case p := <-s.waited:
+			s.settleWait(p)
 		case <-drains:
 			drains = nil
 			s.finish()
@@ -170,8 +183,9 @@ func (s *session) finish() {
 		}
 	}
 	s.settleAll()
+	s.settleWaits()
 	s.refuses = true
-	for s.partial {
+	for s.last != nil && s.last.BatchOpen() {
 		r, open := <-s.queue
 		if !open {
 			break
@@ -191,6 +205,7 @@ func (s *session) finish() {
 // started by then.
 func (s *session) handle(r *wire.Request) {
 	began := time.Now()
+	s.last = r
 	if len(s.deferred) > 0 {
 		s.settleAll() // a batch that subscribes is answered before anything that comes after it
 	}
@@ -199,7 +214,7 @@ func (s *session) handle(r *wire.Request) {
 		return
 	}
 	if s.leaves.Load() {
-		s.answer(r, nil, schema.Unauthorized("the token is not valid any more"), began)
+		s.answer(r, nil, errNotValid(), began)
 		return
 	}
 	m := s.server.methods[r.Method]
@@ -208,12 +223,14 @@ func (s *session) handle(r *wire.Request) {
 		return
 	}
 	if m.write != nil {
-		write, err := s.submit(m, r)
-		if err != nil {
+		switch change, err := s.change(m, r); {
+		case err != nil:
 			s.answer(r, nil, err, began)
-			return
+		case change.Wait() > 0:
+			s.wait(m, r, change, began)
+		default:
+			s.pending = append(s.pending, pendingWrite{r, m, s.server.config.Emitter.Submit(change), began})
 		}
-		s.pending = append(s.pending, pendingWrite{r, m, write, began})
 		return
 	}
 	s.settleAll()
@@ -221,31 +238,30 @@ func (s *session) handle(r *wire.Request) {
 	s.answer(r, result, err, began)
 }
 
-// submit hands the change of a write to the emitter, unless the write has to be
-// refused. It is the only way of a session to the emitter's Submit, so that no method
-// can forget to look at the token.
-func (s *session) submit(m *method, r *wire.Request) (_ *emitter.Write, err error) {
+// change gives the change of a write to be submitted, unless the write has to be
+// refused. Every write of a session passes here, so that no method can forget to look
+// at the token.
+func (s *session) change(m *method, r *wire.Request) (change schema.Change, err error) {
 	defer recovered(&err)
 	if err := s.mayWrite(r); err != nil {
-		return nil, err
+		return change, err
 	}
-	change, err := m.write(r.Params)
-	if err != nil {
-		return nil, err
+	if change, err = m.write(s, r); err != nil {
+		return change, err
 	}
 	if s.refuses {
-		return nil, schema.ShuttingDown()
+		return change, schema.ShuttingDown()
 	}
 	if limit := s.server.config.Limits.MaxAnswer; int64(r.BatchSize()) > limit && !r.Notification() {
 		// Once it is made it has to be answered in full, however long the array is.
-		return nil, schema.LimitExceeded("answer", limit)
+		return change, schema.LimitExceeded("answer", limit)
 	}
 	change.Origin, change.Source = schema.OriginRPC, s.source
 	if s.holder != nil {
 		change.Actor = s.holder.Name
 	}
 	change.MaxResults = s.server.config.Limits.MaxAnswer
-	return s.server.config.Emitter.Submit(change), nil
+	return change, nil
 }
 
 // run calls a method that is no write.
@@ -282,66 +298,4 @@ func (s *session) settle() {
 		return
 	}
 	s.answer(p.request, p.method.answer(s, outcome), nil, p.began)
-}
-
-// answer gathers the answer of a request.
-func (s *session) answer(r *wire.Request, result json.RawMessage, err error, began time.Time) {
-	var wireErr *wire.Error
-	if err != nil {
-		wireErr = wireError(err)
-	}
-	s.logAnswer(r, err, began)
-	if s.slots != nil {
-		<-s.slots
-	}
-	message := r.Answer(result, wireErr)
-	if message == nil && r.Batched() {
-		s.partial = s.partial || !r.Notification()
-		return
-	}
-	s.partial = false
-	// The answer, or the batch's, is complete: what was subscribed is known to the
-	// peer once it is written.
-	s.starting, s.deferred = append(s.starting, s.deferred...), nil
-	if message == nil {
-		return
-	}
-	s.unsent = append(s.unsent, message)
-	if s.bytes += len(message); s.bytes > maxUnsent {
-		s.flush()
-	}
-}
-
-func (s *session) logAnswer(r *wire.Request, err error, began time.Time) {
-	level := zerolog.DebugLevel
-	if code := schema.CodeOf(err); err != nil && s.ctx.Err() == nil &&
-		code == schema.CodeInternal { // what a store cannot do was logged when it began
-		level = zerolog.ErrorLevel
-	}
-	line := s.log.WithLevel(level)
-	if r.Fault != nil {
-		line = line.Int("code", r.Fault.Code)
-	} else {
-		line = line.Str("method", r.Method)
-	}
-	if r.ID != nil {
-		line = line.RawJSON("id", r.ID)
-	}
-	line.Dur("took", time.Since(began)).Err(err).Msg("request")
-}
-
-// flush writes the gathered answers, then starts the subscriptions that they tell
-// of. An error means that the connection is lost, which its reader notices.
-func (s *session) flush() {
-	if len(s.unsent) > 0 {
-		if err := s.send(s.unsent...); err != nil {
-			s.log.Debug().Err(err).Msg("write")
-		}
-		clear(s.unsent)
-		s.unsent, s.bytes = s.unsent[:0], 0
-	}
-	for _, sub := range s.starting {
-		sub.cursor.Start()
-	}
-	s.starting = nil
 }

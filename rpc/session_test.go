@@ -250,7 +250,7 @@ func TestPanicInAMethodShowsNothing(t *testing.T) {
 	t.Parallel()
 	d := start(t)
 	d.methods["reads"] = &method{name: "reads", read: func(*session, *wire.Request) (json.RawMessage, error) { panic("secret") }}
-	d.methods["writes"] = &method{name: "writes", write: func(json.RawMessage) (schema.Change, error) { panic("secret") }}
+	d.methods["writes"] = &method{name: "writes", write: func(*session, *wire.Request) (schema.Change, error) { panic("secret") }}
 	p := d.connect()
 	for _, method := range []string{"reads", "writes"} {
 		const want = `,"error":{"code":-32603,"message":"internal error","data":{"reason":"internal"}}}`

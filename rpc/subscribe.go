@@ -18,6 +18,7 @@ const maxWrite = 64 << 10
 // into notifications.
 type subscription struct {
 	session *session
+	request *wire.Request // that made it
 	id      string
 	cursor  *emitter.Subscription
 	single  []byte // everything in front of one event
@@ -39,6 +40,7 @@ func (s *session) subscribe(r *wire.Request, p *schema.SubscribeParams) (any, er
 		s.forget(sub.id)
 		return nil, err
 	}
+	sub.request = r
 	s.deferred = append(s.deferred, sub)
 	return sub.id, nil
 }

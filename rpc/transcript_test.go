@@ -23,6 +23,7 @@ var update = flag.Bool("update", false, "write what the server answers into test
 // overPost lists the transcripts that are also true of POST requests.
 var overPost = []string{
 	"jsonrpc", "create", "get", "list", "update", "delete", "apply", "info", "ping", "discover", "errors", "token",
+	"renew", "release",
 }
 
 // TestTranscripts replays testdata/*.txt: see README.md there.

@@ -68,10 +68,14 @@ var words = map[string]word{
 	"include_task":        {"false: leave the task out of events; default true", 0, 0},
 	"batch":               {"several events in one notification " + schema.NotifyEvents, 0, 0},
 	"max":                 {"events of a batch", 1, schema.MaxBatch},
-	"wait_ms":             {"milliseconds that the first event of a batch may wait for others", 0, schema.MaxWaitMS},
+	"wait_ms":             {"milliseconds to wait: in a claim for a task to become ready, in a batch for more events; default 0", 0, schema.MaxWaitMS},
+	"lease_ms":            {"milliseconds until the claim ends unless it is renewed; default 60000, in a renewal as long as before", schema.MinLeaseMS, schema.MaxLeaseMS},
+	"lease_token":         {"what task.claim gave; refuse with lease_lost if it is not the current one", 1, schema.MaxLeaseToken},
+	"until_disconnect":    {"end the claim, too, when this connection closes or the daemon ends", 0, 0},
 	"subscription":        {"id of a subscription of this connection; of task.flush, absent: all of them", 0, 0},
 
 	// of results
+	"expires_at":      {"Unix milliseconds at which the claim ends unless it is renewed", 0, 0},
 	"next_page_token": {"null on the last page", 0, 0},
 	"cursor":          {"place in the journal: as since it goes on from there", 0, 0},
 	"next":            {"as since it goes on with the next page; null at the end", 0, 0},

@@ -1,12 +1,16 @@
 package schema
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"unicode/utf8"
+)
 
-// Bounds and defaults of leases, in milliseconds.
+// Bounds and defaults of leases, times in milliseconds.
 const (
 	DefaultLeaseMS = 60_000
 	MinLeaseMS     = 1000
 	MaxLeaseMS     = 86_400_000 // a day
+	MaxLeaseToken  = 128        // characters of a lease token
 	leaseRule      = "must be 1000 to 86400000"
 )
 
@@ -142,8 +146,8 @@ func checkLease(ms *int64) error {
 }
 
 func checkLeaseToken(token string) error {
-	if token == "" {
-		return Invalid("lease_token", "is required: what task.claim gave")
+	if n := utf8.RuneCountInString(token); n < 1 || n > MaxLeaseToken {
+		return Invalid("lease_token", "must be 1 to 128 characters: what task.claim gave")
 	}
 	return nil
 }

@@ -251,6 +251,8 @@ type StatsResult struct {
 	Connections     int64                `json:"connections"`
 	Subscriptions   int64                `json:"subscriptions"`
 	SlowestLag      int64                `json:"slowest_lag"`      // events that the slowest subscription is behind
+	Leases          int64                `json:"leases"`           // claims that have not ended
+	WaitingClaims   int64                `json:"waiting_claims"`   // claims that wait for a task to become ready
 	EventsEmitted   map[ChangeType]int64 `json:"events_emitted"`   // announced since the start, by type
 	EventsHeldBack  int64                `json:"events_held_back"` // changes now folded and waiting for their window
 	Commits         int64                `json:"commits"`

@@ -46,6 +46,7 @@ func serveFlags() []cli.Flag {
 		number("max-subscriptions", int64(limits.MaxSubscriptions), "subscriptions of one connection"),
 		number("max-in-flight", int64(limits.MaxInFlight), "unanswered requests of one connection"),
 		number("max-batch", int64(limits.MaxBatch), "requests in one batch"),
+		number("max-waiting", int64(limits.MaxWaiting), "claims of one connection that wait for a task"),
 		text("log-level", "info", "debug, info, warn or error"),
 		text("log-format", "auto", "console, json, or auto: console on a terminal"),
 	}
@@ -62,6 +63,7 @@ func serverConfig(cmd *cli.Command, db *storage.DB, events *emitter.Emitter, met
 			MaxMessage: cmd.Int64("max-message"), MaxAnswer: cmd.Int64("max-answer"),
 			MaxConnections: int(cmd.Int64("max-connections")), MaxSubscriptions: int(cmd.Int64("max-subscriptions")),
 			MaxInFlight: int(cmd.Int64("max-in-flight")), MaxBatch: int(cmd.Int64("max-batch")),
+			MaxWaiting: int(cmd.Int64("max-waiting")),
 		},
 	}
 }
@@ -70,6 +72,7 @@ func serverConfig(cmd *cli.Command, db *storage.DB, events *emitter.Emitter, met
 func checkFlags(cmd *cli.Command) error {
 	for _, name := range []string{
 		"retain-events", "max-message", "max-answer", "max-connections", "max-subscriptions", "max-in-flight", "max-batch",
+		"max-waiting",
 	} {
 		if cmd.Int64(name) < 1 {
 			return usageError("--%s must be at least 1", name)

@@ -246,4 +246,3 @@ func testReopenLeases(f *fixture) {
 	f.same("leases", withoutNums(f.leases(0)), withoutNums(before))
 	f.do(withToken("t2", setStatus("b", schema.Done)))
 }
-

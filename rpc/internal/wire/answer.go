@@ -44,6 +44,17 @@ func (r *Request) BatchSize() int {
 	return r.batch.size
 }
 
+// BatchOpen reports whether the batch of this request lacks answers still. It is false
+// for a request that came alone.
+func (r *Request) BatchOpen() bool {
+	if r.batch == nil {
+		return false
+	}
+	r.batch.mu.Lock()
+	defer r.batch.mu.Unlock()
+	return r.batch.missing > 0
+}
+
 // appendAnswer encodes a response object (specification, section 5).
 func appendAnswer(id, result json.RawMessage, err *Error) []byte {
 	const around = len(`{"jsonrpc":"2.0","id":,"result":null}`)
