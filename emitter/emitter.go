@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -61,7 +60,8 @@ type Emitter struct {
 	done      chan struct{}
 
 	withdrawals chan *Write
-	abandoned   chan int64 // connections that are gone
+	abandoned   chan int64    // connections that are gone
+	always      chan struct{} // closed
 
 	// Owned by the writing goroutine.
 	lastAt  int64     // Unix milliseconds: the time given to changes does not go back with the clock
@@ -88,8 +88,9 @@ func New(ctx context.Context, journal Journal, config Config) (*Emitter, error) 
 		lastAt:  bounds.NewestAt,
 		leases:  leases{byTask: make(map[string]*lease)},
 
-		withdrawals: make(chan *Write), abandoned: make(chan int64),
+		withdrawals: make(chan *Write), abandoned: make(chan int64), always: make(chan struct{}),
 	}
+	close(e.always)
 	if err := e.readLeases(); err != nil {
 		return nil, fmt.Errorf("read the leases: %w", err)
 	}
@@ -135,11 +136,11 @@ func (e *Emitter) run() {
 	}
 }
 
-// step does the next thing that there is to do, unless it was the last.
+// step does one of the things that there are to do, unless it was the last.
 func (e *Emitter) step(retry, lease <-chan time.Time) (more bool) {
+	var woken chan struct{}
 	if len(e.woken) > 0 {
-		e.commit(e.group(nil)) // before those who came later
-		return true
+		woken = e.always
 	}
 	select {
 	case w, open := <-e.queue:
@@ -147,6 +148,8 @@ func (e *Emitter) step(retry, lease <-chan time.Time) (more bool) {
 			return false
 		}
 		e.commit(e.group(w))
+	case <-woken:
+		e.commit(e.group(nil))
 	case <-e.journal.Moved():
 		e.catchUp()
 		e.refreshLeases()
@@ -173,11 +176,13 @@ func (e *Emitter) finish() {
 	}
 }
 
-// group gathers claims that were woken, first, and what waits behind it.
+// group gathers claims that were woken, before all that came later, and what waits
+// behind first.
 func (e *Emitter) group(first *Write) []*Write {
-	group := make([]*Write, 0, min(maxGroup, len(e.woken)+len(e.queue)+1))
-	group = append(group, e.woken...)
-	if e.woken = nil; first != nil {
+	tries := min(len(e.woken), maxGroup-1)
+	group := append(make([]*Write, 0, min(maxGroup, tries+len(e.queue)+1)), e.woken[:tries]...)
+	e.woken = e.woken[tries:]
+	if first != nil {
 		group = append(group, first)
 	}
 	for len(group) < maxGroup {
@@ -221,10 +226,10 @@ func (e *Emitter) commit(group []*Write) {
 		}
 	}
 	e.announce(events)
-	if slices.ContainsFunc(changes, setsLease) {
-		e.refreshLeases()
-	}
 	for i, w := range group {
+		if outcomes[i].Lease != nil {
+			e.addLease(*outcomes[i].Lease)
+		}
 		if w != nil {
 			e.settle(w, outcomes[i])
 		}

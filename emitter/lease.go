@@ -12,9 +12,9 @@ import (
 // to read leases, after the journal could not be used.
 const leaseRetry = time.Second
 
-// leases are the claims that the emitter ends when their time is over. It reads them
-// from the journal whenever somebody may have claimed or renewed, another daemon on
-// the same file included, so that each of them can end all.
+// leases are the claims that the emitter ends when their time is over: those of its own
+// commits, and those of other daemons on the same journal, which it reads whenever
+// they may have committed, so that each of them can end all.
 //
 // How long a lease has left is told by the time that passes, not by the clock: a clock
 // that is set, or a machine that sleeps, takes no task away from whoever works on it.
@@ -35,11 +35,14 @@ type lease struct {
 	place  int       // in the heap
 }
 
-// add takes a lease as the journal has it.
+// add takes a lease as the journal has it, unless it is known.
 func (l *leases) add(stored schema.Lease, now, clock time.Time) {
+	known := l.byTask[stored.TaskID]
+	if known != nil && known.Num >= stored.Num {
+		return
+	}
+	l.forget(known)
 	left := time.Duration(min(max(stored.ExpiresAt-clock.UnixMilli(), 0), stored.LengthMS)) * time.Millisecond
-	l.read = max(l.read, stored.Num)
-	l.forget(l.byTask[stored.TaskID])
 	one := &lease{Lease: stored, end: now.Add(left)}
 	if stored.Orphaned {
 		one.end, one.broken = now, true
@@ -86,22 +89,22 @@ func (l *leases) abandon(source int64, now time.Time) {
 	}
 }
 
-// readLeases reads what was claimed and renewed since it was read last.
+// readLeases reads what others have claimed and renewed since it was read last.
 func (e *Emitter) readLeases() error {
 	stored, err := e.journal.Leases(context.Background(), e.leases.read)
 	for _, one := range stored {
-		e.leases.add(one, time.Now(), e.config.Now())
+		e.leases.read = max(e.leases.read, one.Num)
+		e.addLease(one)
 	}
-	e.counts.leases.Store(int64(len(e.leases.byTask)))
 	return err
 }
 
 // refreshLeases is readLeases; what fails is tried again.
 func (e *Emitter) refreshLeases() { e.leases.behind = e.readLeases() != nil }
 
-// setsLease tells whether a change may let a lease begin, or last longer.
-func setsLease(c schema.Change) bool {
-	return c.Operations[0].Op == schema.OpClaim || c.Operations[0].Op == schema.OpRenew
+func (e *Emitter) addLease(stored schema.Lease) {
+	e.leases.add(stored, time.Now(), e.config.Now())
+	e.counts.leases.Store(int64(len(e.leases.byTask)))
 }
 
 // seeEnds forgets the leases that events end.

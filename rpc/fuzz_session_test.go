@@ -264,7 +264,8 @@ func (r *received) add(e *schema.Event, batched bool) string {
 		if e.ChangeType == schema.Bookmark && !batched && e.Seq == 0 {
 			return ""
 		}
-		if e.Own != r.own || e.Coalesced < 1 || e.ChangeType != r.world.event(e.Seq).ChangeType {
+		own := r.own && r.world.event(e.Seq).Source != 0 // the end of a claim is nobody's
+		if e.Coalesced == 1 && e.Own != own || e.Own && !r.own || e.Coalesced < 1 || e.ChangeType != r.world.event(e.Seq).ChangeType {
 			return "the event is wrong"
 		}
 		r.total += e.Coalesced

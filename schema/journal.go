@@ -10,6 +10,8 @@ type Outcome struct {
 	// Last is the Seq of the last event of the change; for one that changed nothing
 	// the newest Seq there was.
 	Last int64
+	// Lease is what a claim or a renewal made of the lease.
+	Lease *Lease
 	// Err says why the change was not made: an [Error].
 	Err error
 }

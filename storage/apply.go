@@ -18,8 +18,9 @@ type transaction struct {
 	conn    *sql.Conn // the writer's
 	seq     int64     // newest seq given
 	events  []schema.Event
-	renewed bool           // a lease was written: worth a commit without an event
 	change  *schema.Change // being applied
+	lease   *schema.Lease  // that the change let begin, or last
+	renewed bool           // a lease was written: worth a commit without an event
 }
 
 // apply makes one change, or leaves nothing of it. The error is one of the whole
@@ -29,7 +30,7 @@ func (t *transaction) apply(c *schema.Change) (schema.Outcome, error) {
 		return schema.Outcome{}, err
 	}
 	first, made := t.seq, len(t.events)
-	t.change = c
+	t.change, t.lease = c, nil
 	results, err := t.operations(c)
 	if err != nil {
 		if code := primaryCode(err); code != 0 && code != sqlite3.SQLITE_CONSTRAINT {
@@ -39,12 +40,12 @@ func (t *transaction) apply(c *schema.Change) (schema.Outcome, error) {
 			return schema.Outcome{}, err
 		}
 		t.seq, t.events = first, t.events[:made]
-		results = nil
+		results, t.lease = nil, nil
 	}
 	if _, err := t.releaseSavepoint.Exec(); err != nil {
 		return schema.Outcome{}, err
 	}
-	return schema.Outcome{Results: results, Last: t.seq, Err: err}, nil
+	return schema.Outcome{Results: results, Last: t.seq, Lease: t.lease, Err: err}, nil
 }
 
 // operations makes the operations of a change in their order.

@@ -31,9 +31,11 @@ func (t *transaction) claim(c *schema.Claim) (json.RawMessage, error) {
 	if *c.UntilDisconnect {
 		lease.Source = t.change.Source
 	}
-	expiresAt, err := t.hold(&lease)
-	result := schema.ClaimResult{Task: document, LeaseToken: c.LeaseToken, ExpiresAt: expiresAt}
-	return result.AppendJSON(nil), err
+	if err := t.hold(&lease); err != nil {
+		return nil, err
+	}
+	result := schema.ClaimResult{Task: document, LeaseToken: lease.Token, ExpiresAt: lease.ExpiresAt}
+	return result.AppendJSON(nil), nil
 }
 
 // claimable gives the task that a claim takes, nil if there is none.
@@ -102,8 +104,10 @@ func (t *transaction) renew(p *schema.RenewParams) (json.RawMessage, error) {
 	if p.LeaseMS != nil {
 		lease.LengthMS = *p.LeaseMS
 	}
-	expiresAt, err := t.hold(lease)
-	return append(strconv.AppendInt([]byte(`{"expires_at":`), expiresAt, 10), '}'), err
+	if err := t.hold(lease); err != nil {
+		return nil, err
+	}
+	return append(strconv.AppendInt([]byte(`{"expires_at":`), lease.ExpiresAt, 10), '}'), nil
 }
 
 // release ends a claim for its holder.
@@ -126,7 +130,7 @@ func (t *transaction) unclaim(document json.RawMessage, old *schema.Task, status
 
 // expire ends a claim that nobody gave back, unless it has ended, or was renewed.
 func (t *transaction) expire(x *schema.Expire) (json.RawMessage, error) {
-	lease, err := t.lease(x.ID)
+	lease, err := t.findLease(x.ID)
 	if err != nil || lease == nil || lease.Token != x.LeaseToken || x.ExpiresAt != nil && lease.ExpiresAt != *x.ExpiresAt {
 		return nothing, err
 	}
@@ -146,15 +150,15 @@ func (t *transaction) held(id, token string) (json.RawMessage, *schema.Task, *sc
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	lease, err := t.lease(id)
+	lease, err := t.findLease(id)
 	if err == nil && (task.LeasedBy == nil || lease == nil || lease.Token != token) {
 		err = schema.LeaseLost(id)
 	}
 	return document, task, lease, err
 }
 
-// lease gives the lease of a task, nil if there is none.
-func (t *transaction) lease(id string) (*schema.Lease, error) {
+// findLease gives the lease of a task, nil if there is none.
+func (t *transaction) findLease(id string) (*schema.Lease, error) {
 	l, err := scanLease(t.leaseOf.QueryRow(id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
@@ -162,12 +166,16 @@ func (t *transaction) lease(id string) (*schema.Lease, error) {
 	return &l, err
 }
 
-// hold lets a lease begin, or begin again, now. It gives the time of its end.
-func (t *transaction) hold(l *schema.Lease) (expiresAt int64, err error) {
-	expiresAt = t.change.At + l.LengthMS
-	_, err = t.setLease.Exec(l.TaskID, l.Token, l.Seq, l.LengthMS, expiresAt, l.Source)
-	t.renewed = true
-	return expiresAt, err
+// hold lets a lease begin, or begin again, now.
+func (t *transaction) hold(l *schema.Lease) error {
+	l.ExpiresAt = t.change.At + l.LengthMS
+	result, err := t.setLease.Exec(l.TaskID, l.Token, l.Seq, l.LengthMS, l.ExpiresAt, l.Source)
+	if err != nil {
+		return err
+	}
+	t.lease, t.renewed = l, true
+	l.Num, err = result.LastInsertId()
+	return err
 }
 
 func (t *transaction) endLease(id string) error {

@@ -193,6 +193,7 @@ func testRenew(f *fixture) {
 		f.same("no event", len(events), 0)
 		f.same("result", string(outcome.Results[0]), fmt.Sprintf(`{"expires_at":%d}`, c.At+length))
 		l := f.leases(first.Num)[0]
+		f.same("lease of the outcome", *outcome.Lease, l)
 		if l.ExpiresAt != c.At+length || l.LengthMS != length || l.Seq != first.Seq || l.Num <= first.Num {
 			f.Errorf("renewed to %+v from %+v", l, first)
 		}

@@ -30,6 +30,14 @@ func testModel(f *fixture) {
 	})
 }
 
+// lease gives that of an outcome as a list.
+func lease(o schema.Outcome) []schema.Lease {
+	if o.Lease == nil {
+		return nil
+	}
+	return []schema.Lease{*o.Lease}
+}
+
 // withoutNums makes leases of two journals comparable.
 func withoutNums(leases []schema.Lease) []schema.Lease {
 	for i := range leases {
@@ -60,6 +68,7 @@ func (m *model) commit(changes []schema.Change) {
 		m.same("results", outcomes[i].Results, want.Results)
 		if want.Err == nil {
 			m.same("last", outcomes[i].Last, want.Last)
+			m.same("lease", withoutNums(lease(outcomes[i])), withoutNums(lease(want)))
 		}
 	}
 }

@@ -27,6 +27,11 @@ func (m *Memory) apply(c *schema.Change) (outcome schema.Outcome) {
 		outcome.Results = append(outcome.Results, result)
 	}
 	outcome.Last = m.newest()
+	for _, l := range m.leases {
+		if l.Num > leased {
+			outcome.Lease = &l
+		}
+	}
 	if c.Transaction {
 		for i := range m.log[before:] {
 			m.log[before+i].TxLast = outcome.Last
