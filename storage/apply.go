@@ -21,6 +21,7 @@ type transaction struct {
 	change  *schema.Change // being applied
 	lease   *schema.Lease  // that the change let begin, or last
 	renewed bool           // a lease was written: worth a commit without an event
+	open    map[string]int // what tasks wait for: see turn
 }
 
 // apply makes one change, or leaves nothing of it. The error is one of the whole
@@ -39,7 +40,7 @@ func (t *transaction) apply(c *schema.Change) (schema.Outcome, error) {
 		if _, err := t.rollbackSavepoint.Exec(); err != nil {
 			return schema.Outcome{}, err
 		}
-		t.seq, t.events = first, t.events[:made]
+		t.seq, t.events, t.open = first, t.events[:made], nil
 		results, t.lease = nil, nil
 	}
 	if _, err := t.releaseSavepoint.Exec(); err != nil {
@@ -124,10 +125,10 @@ func (t *transaction) create(draft *schema.Draft) (json.RawMessage, error) {
 	}); err != nil {
 		return nil, err
 	}
-	if !awaited {
+	if !awaited || task.Status == schema.Done {
 		return document, nil
 	}
-	return document, t.turn(task.ID)
+	return document, t.turn(task.ID, +1)
 }
 
 func (t *transaction) update(p *schema.UpdateParams) (json.RawMessage, error) {
@@ -168,10 +169,13 @@ func (t *transaction) move(document json.RawMessage, old, task *schema.Task) (js
 			return nil, err
 		}
 	}
-	if (old.Status == schema.Done) == (task.Status == schema.Done) {
-		return document, nil
+	switch was, is := old.Status == schema.Done, task.Status == schema.Done; {
+	case !was && is:
+		err = t.turn(task.ID, -1)
+	case was && !is:
+		err = t.turn(task.ID, +1)
 	}
-	return document, t.turn(task.ID)
+	return document, err
 }
 
 func (t *transaction) delete(p *schema.DeleteParams) (json.RawMessage, error) {
@@ -197,6 +201,7 @@ func (t *transaction) delete(p *schema.DeleteParams) (json.RawMessage, error) {
 			return nil, err
 		}
 	}
+	delete(t.open, p.ID)
 	t.seq++
 	result := strconv.AppendInt(append(append([]byte(`{"id":"`), p.ID...), `","version":`...), t.seq, 10)
 	return append(result, '}'), t.journal(schema.Event{
@@ -222,28 +227,6 @@ func (t *transaction) store(document json.RawMessage, old, task *schema.Task, so
 		PreviousStatus: old.Status, NewStatus: task.Status,
 		PreviousVersion: old.Version, PreviousUpdatedAt: old.UpdatedAt, Source: source,
 	})
-}
-
-// turn flips ready of the tasks that depend on the given one, where it turned.
-// Each flip is an event of its own, directly after its cause, and nobody's own.
-func (t *transaction) turn(id string) error {
-	documents, err := texts(t.turned.Query(id))
-	if err != nil {
-		return err
-	}
-	for _, document := range documents {
-		document := validText([]byte(document))
-		old, err := schema.ParseTask(document)
-		if err != nil {
-			return err
-		}
-		task := *old
-		task.Ready = !old.Ready
-		if _, err := t.store(document, old, &task, 0); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // journal writes an event at the newest seq.

@@ -32,3 +32,43 @@ func TestManyFlipsTakeLinearTime(t *testing.T) {
 		t.Errorf("1,000 flips take %v, 8,000 take %v", few, many)
 	}
 }
+
+// A change that finishes many tasks, for each of which the same others wait, takes time
+// in proportion to them: what the others wait for is not looked at anew for each.
+func TestFinishingManyTakesLinearTime(t *testing.T) {
+	took := func(dependencies int) (least time.Duration) {
+		d := newDB(t)
+		ids := make([]string, dependencies)
+		for i := range ids {
+			ids[i] = fmt.Sprintf("d%03d", i)
+			do(t, d, create(ids[i]))
+		}
+		var waiting []schema.Operation
+		for i := range 150 {
+			waiting = append(waiting, create(fmt.Sprint("w", i), ids...))
+		}
+		do(t, d, waiting...)
+		for range 3 {
+			for _, status := range []schema.Status{schema.Done, schema.Todo} {
+				all := change()
+				all.Transaction = true
+				for _, id := range ids[:dependencies-1] {
+					all.Operations = append(all.Operations, setStatus(id, status))
+				}
+				began := time.Now()
+				if outcomes, _, err := d.Apply(t.Context(), []schema.Change{all}); err != nil || outcomes[0].Err != nil {
+					t.Fatal(outcomes, err)
+				}
+				if passed := time.Since(began); status == schema.Done && (least == 0 || passed < least) {
+					least = passed
+				}
+			}
+		}
+		return least
+	}
+	few, many := took(10), took(120)
+	t.Logf("10 tasks finished: %v, 120: %v", few, many)
+	if many > 30*few { // 12 would be linear, 144 the square
+		t.Errorf("10 tasks finished take %v, 120 take %v", few, many)
+	}
+}

@@ -34,6 +34,7 @@ func (t *transaction) depend(task, old *schema.Task) error {
 			return err
 		}
 	}
+	delete(t.open, task.ID)
 	for _, id := range task.Dependencies {
 		if _, err := t.insertEdge.Exec(task.ID, id); err != nil {
 			return err
@@ -99,20 +100,6 @@ func wayBack(cameFrom map[string]string, id string) []string {
 	path = append(path, id)
 	slices.Reverse(path)
 	return path
-}
-
-// isReady tells whether a task whose edges are written can be taken up. It is the
-// view readiness, for a row that is not written yet.
-func (t *transaction) isReady(task *schema.Task) (bool, error) {
-	if task.Status != schema.Todo || task.LeasedBy != nil {
-		return false, nil
-	}
-	if len(task.Dependencies) == 0 {
-		return true, nil
-	}
-	var blocked bool
-	err := t.blocked.QueryRow(task.ID).Scan(&blocked)
-	return !blocked, err
 }
 
 // texts reads a result of one column of text.

@@ -15,7 +15,7 @@ type statements struct {
 	document, presentOrAwaited, statusOf                               *sql.Stmt
 	insertTask, updateTask, deleteTask                                 *sql.Stmt
 	insertEdge, deleteEdges, dependenciesOf, dependentsOf, blocked     *sql.Stmt
-	turned                                                             *sql.Stmt
+	waitFor, othersOpen, countOpen                                     *sql.Stmt
 	insertEvent, endTransaction                                        *sql.Stmt
 	savepoint, releaseSavepoint, rollbackSavepoint                     *sql.Stmt
 	prune, oldest                                                      *sql.Stmt
@@ -47,8 +47,11 @@ func (s *statements) table() []statement {
 		{&s.dependentsOf, `SELECT task FROM dependencies WHERE dependency = ? ORDER BY task LIMIT 100`},
 		{&s.blocked, `SELECT EXISTS (SELECT 1 FROM dependencies AS edge JOIN tasks AS other ON other.id = edge.dependency
 			WHERE edge.task = ? AND other.status <> 'done')`},
-		{&s.turned, `SELECT t.document FROM dependencies AS edge JOIN tasks AS t ON t.id = edge.task
-			JOIN readiness AS r ON r.id = t.id WHERE edge.dependency = ? AND r.ready <> t.ready ORDER BY t.id`},
+		{&s.waitFor, `SELECT task FROM dependencies WHERE dependency = ? ORDER BY task`},
+		{&s.othersOpen, `SELECT EXISTS (SELECT 1 FROM dependencies AS edge JOIN tasks AS other ON other.id = edge.dependency
+			WHERE edge.task = ? AND edge.dependency <> ? AND other.status <> 'done')`},
+		{&s.countOpen, `SELECT count(*) FROM dependencies AS edge JOIN tasks AS other ON other.id = edge.dependency
+			WHERE edge.task = ? AND other.status <> 'done'`},
 
 		{&s.insertEvent, `INSERT INTO journal (` + eventColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
 		{&s.endTransaction, `UPDATE journal SET tx_last = ?1 WHERE seq > ?2 AND seq <= ?1`},
