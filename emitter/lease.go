@@ -44,8 +44,8 @@ func (l *leases) add(stored schema.Lease, now, clock time.Time) {
 	l.forget(known)
 	left := time.Duration(min(max(stored.ExpiresAt-clock.UnixMilli(), 0), stored.LengthMS)) * time.Millisecond
 	one := &lease{Lease: stored, end: now.Add(left)}
-	if stored.Orphaned {
-		one.end, one.broken = now, true
+	if one.broken = stored.Orphaned || known != nil && known.broken && known.Token == stored.Token; one.broken {
+		one.end = now // a renewal brings no connection back
 	}
 	l.byTask[stored.TaskID] = one
 	heap.Push(&l.ending, one)

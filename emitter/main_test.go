@@ -28,7 +28,9 @@ type faulty struct {
 	events func(ctx context.Context) error
 	tasks  func(ctx context.Context) error
 	bounds func() error
+	leases func() error
 	moved  <-chan struct{} // in place of the Memory's
+	orphan int64           // leases up to this Num that end with a connection have lost it
 }
 
 func newFaulty() *faulty { return &faulty{Memory: journaltest.NewMemory()} }
@@ -73,6 +75,22 @@ func (f *faulty) Bounds(ctx context.Context) (schema.Bounds, error) {
 		}
 	}
 	return f.Memory.Bounds(ctx)
+}
+
+func (f *faulty) Leases(ctx context.Context, after int64) ([]schema.Lease, error) {
+	f.mu.Lock()
+	do := f.leases
+	f.mu.Unlock()
+	if do != nil {
+		if err := do(); err != nil {
+			return nil, err
+		}
+	}
+	leases, err := f.Memory.Leases(ctx, after)
+	for i := range leases {
+		leases[i].Orphaned = leases[i].Source != 0 && leases[i].Num <= f.orphan
+	}
+	return leases, err
 }
 
 func (f *faulty) Moved() <-chan struct{} {
