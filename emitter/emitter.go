@@ -66,6 +66,7 @@ type Emitter struct {
 	// Owned by the writing goroutine.
 	lastAt  int64     // Unix milliseconds: the time given to changes does not go back with the clock
 	behind  bool      // events are committed that could not be read yet
+	retries bool      // the timer for reading again runs
 	leases  leases    // claims whose time runs
 	waiting list.List // of *Write: patient claims, in the order in which they came
 	woken   []*Write  // those of them that are to try again
@@ -123,16 +124,26 @@ func (e *Emitter) run() {
 	defer e.finish()
 	for e.endLeases() {
 	}
-	retry, lease := time.NewTimer(catchUpRetry), time.NewTimer(0)
+	retry, lease := time.NewTimer(0), time.NewTimer(0)
 	defer retry.Stop()
 	defer lease.Stop()
-	for e.step(retry.C, lease.C) {
-		if retry.Stop(); e.behind || e.leases.behind {
-			retry.Reset(catchUpRetry)
-		}
-		if lease.Stop(); len(e.leases.ending) > 0 {
-			lease.Reset(time.Until(e.leases.ending[0].end))
-		}
+	for e.setTimers(retry, lease); e.step(retry.C, lease.C); {
+		e.setTimers(retry, lease)
+	}
+}
+
+// setTimers sets the timers for what is to be done later. One for reading again goes on
+// whatever else is done meanwhile: there may always be something else.
+func (e *Emitter) setTimers(retry, lease *time.Timer) {
+	if behind := e.behind || e.leases.behind; !behind {
+		retry.Stop()
+		e.retries = false
+	} else if !e.retries {
+		retry.Reset(catchUpRetry)
+		e.retries = true
+	}
+	if lease.Stop(); len(e.leases.ending) > 0 {
+		lease.Reset(time.Until(e.leases.ending[0].end))
 	}
 }
 
@@ -154,6 +165,7 @@ func (e *Emitter) step(retry, lease <-chan time.Time) (more bool) {
 		e.catchUp()
 		e.refreshLeases()
 	case <-retry:
+		e.retries = false
 		e.catchUp()
 		e.refreshLeases()
 	case <-lease:

@@ -310,3 +310,24 @@ func TestTwoDaemonsEndALeaseOnce(t *testing.T) {
 		}
 	})
 }
+
+// While leases of others cannot be read they are read as soon as that works, however
+// much is written meanwhile.
+func TestLeasesOfAnotherDaemonAreReadUnderLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, other, move := twoDaemons(t, emitter.Config{})
+		f.do(create("a"))
+		f.token(claimOf("a", 10))
+		other.journal.set(func(j *faulty) { j.leases = func() error { return errBroken } })
+		move()
+		other.journal.set(func(j *faulty) { j.leases = nil })
+		f.Close()
+		for range 100 {
+			other.must(rpc(setPriority("a", schema.Low)))
+			after(50 * time.Millisecond)
+		}
+		if s := other.Stats(); s.Leases != 1 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
