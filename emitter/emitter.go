@@ -237,11 +237,13 @@ func (e *Emitter) commit(group []*Write) {
 			group[i] = nil
 		}
 	}
+	for i := range outcomes {
+		if lease := outcomes[i].Lease; lease != nil { // before the events: one may be of its end
+			e.addLease(*lease)
+		}
+	}
 	e.announce(events)
 	for i, w := range group {
-		if outcomes[i].Lease != nil {
-			e.addLease(*outcomes[i].Lease)
-		}
 		if w != nil {
 			e.settle(w, outcomes[i])
 		}

@@ -1,0 +1,135 @@
+package emitter_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/descartes-tasks/descartes/emitter"
+	"github.com/descartes-tasks/descartes/schema"
+)
+
+// What has ended otherwise is forgotten, and nothing is tried for it when its time is
+// over, also where claim and end were one commit.
+func TestEndedLeaseIsForgotten(t *testing.T) {
+	for name, end := range map[string]schema.Operation{
+		"deleted": remove("a"), "overruled": setStatus("a", schema.Todo), "done": setStatus("a", schema.Done),
+	} {
+		for _, together := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, together), func(t *testing.T) {
+				inBubble(t, emitter.Config{}, func(f *fixture) {
+					applied := watchApply(f.journal)
+					f.do(create("a"))
+					if together {
+						proceed := make(chan struct{})
+						applied.set(func(changes []schema.Change) error { <-proceed; return nil })
+						f.Submit(rpc(create("first")))
+						synctest.Wait()
+						writes := []*emitter.Write{f.Submit(claimOf("a", 10)), f.Submit(rpc(end))}
+						close(proceed)
+						if answers(writes...); len(applied.groups) != 3 {
+							t.Fatalf("%d groups", len(applied.groups))
+						}
+					} else {
+						f.token(claimOf("a", 10))
+						f.must(rpc(end))
+					}
+					if s := f.Stats(); s.Leases != 0 {
+						t.Errorf("%d leases are left", s.Leases)
+					}
+					after(time.Hour)
+					if n := applied.count(schema.OpExpire); n != 0 {
+						t.Errorf("%d expiries were tried", n)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A claim after an end that came in the same commit is the one that counts.
+func TestClaimAfterTheEndInOneCommit(t *testing.T) {
+	inBubble(t, emitter.Config{}, func(f *fixture) {
+		f.do(create("a"))
+		r := f.follow(emitter.Spec{})
+		f.token(claimOf("a", 5))
+		sizes, proceed := f.blockApply()
+		f.Submit(rpc(create("first")))
+		<-sizes
+		f.Submit(rpc(setStatus("a", schema.Todo)))
+		f.Submit(claimOf("a", 7))
+		proceed <- nil
+		<-sizes
+		proceed <- nil
+		synctest.Wait()
+		f.expectLeased("a:worker first:")
+		go func() {
+			<-sizes
+			proceed <- nil
+		}()
+		after(time.Minute)
+		if got := r.ends(); got != "a@7s" {
+			t.Errorf("ended %s", got)
+		}
+	})
+}
+
+// leaseHouse is a journal that has nothing but leases.
+type leaseHouse struct {
+	*faulty
+	stored []schema.Lease
+	apply  func(changes []schema.Change) error
+	sizes  []int
+}
+
+func (h *leaseHouse) Leases(_ context.Context, after int64) ([]schema.Lease, error) {
+	return h.stored[after:], nil
+}
+
+// Apply says of each expiry that there was nothing to end.
+func (h *leaseHouse) Apply(_ context.Context, changes []schema.Change) ([]schema.Outcome, []schema.Event, error) {
+	h.sizes = append(h.sizes, len(changes))
+	if err := h.apply(changes); err != nil {
+		return nil, nil, err
+	}
+	outcomes := make([]schema.Outcome, len(changes))
+	for i := range outcomes {
+		outcomes[i].Results = []json.RawMessage{json.RawMessage("null")}
+	}
+	return outcomes, nil, nil
+}
+
+// newLeaseHouse has n leases that end in a minute.
+func newLeaseHouse(n int) *leaseHouse {
+	h := &leaseHouse{faulty: newFaulty(), apply: func([]schema.Change) error { return nil }}
+	for i := range n {
+		h.stored = append(h.stored, schema.Lease{
+			Num: int64(i + 1), TaskID: fmt.Sprint("t", i), Token: "x", LengthMS: 60_000,
+			ExpiresAt: time.Now().Add(time.Minute).UnixMilli(), Source: int64(i%2 + 7),
+		})
+	}
+	return h
+}
+
+// Leases that end together share commits, and none costs anything before.
+func TestManyLeases(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		house := newLeaseHouse(10_000)
+		e, err := emitter.New(t.Context(), house, emitter.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		after(time.Minute - time.Millisecond)
+		if s := e.Stats(); s.Leases != 10_000 || len(house.sizes) != 0 {
+			t.Errorf("%d leases, %d commits", s.Leases, len(house.sizes))
+		}
+		after(time.Millisecond)
+		if s := e.Stats(); s.Leases != 0 || len(house.sizes) != 40 || house.sizes[0] != 256 {
+			t.Errorf("%d leases are left after %d commits", s.Leases, len(house.sizes))
+		}
+	})
+}
