@@ -239,7 +239,7 @@ func (e *Emitter) commit(group []*Write) {
 	}
 	for i := range outcomes {
 		if lease := outcomes[i].Lease; lease != nil { // before the events: one may be of its end
-			e.addLease(*lease)
+			e.addLease(*lease, start, time.UnixMilli(changes[i].At))
 		}
 	}
 	e.announce(events)

@@ -35,7 +35,8 @@ type lease struct {
 	place  int       // in the heap
 }
 
-// add takes a lease as the journal has it, unless it is known.
+// add takes a lease as the journal has it, unless it is known. clock is what time it is
+// for the journal.
 func (l *leases) add(stored schema.Lease, now, clock time.Time) {
 	known := l.byTask[stored.TaskID]
 	if known != nil && known.Num >= stored.Num {
@@ -94,7 +95,7 @@ func (e *Emitter) readLeases() error {
 	stored, err := e.journal.Leases(context.Background(), e.leases.read)
 	for _, one := range stored {
 		e.leases.read = max(e.leases.read, one.Num)
-		e.addLease(one)
+		e.addLease(one, time.Now(), e.config.Now())
 	}
 	return err
 }
@@ -102,8 +103,8 @@ func (e *Emitter) readLeases() error {
 // refreshLeases is readLeases; what fails is tried again.
 func (e *Emitter) refreshLeases() { e.leases.behind = e.readLeases() != nil }
 
-func (e *Emitter) addLease(stored schema.Lease) {
-	e.leases.add(stored, time.Now(), e.config.Now())
+func (e *Emitter) addLease(stored schema.Lease, now, clock time.Time) {
+	e.leases.add(stored, now, clock)
 	e.counts.leases.Store(int64(len(e.leases.byTask)))
 }
 
