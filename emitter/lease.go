@@ -116,11 +116,22 @@ func (e *Emitter) seeEnds(events []schema.Event) {
 	for i := range events {
 		if events[i].ChangeType == schema.Deleted || !schema.IsLeased(events[i].Task) {
 			if one := e.leases.byTask[events[i].TaskID]; one != nil && one.Seq < events[i].Seq {
-				e.leases.forget(one)
+				e.seeEnd(one, events[i].Origin)
 			}
 		}
 	}
 	e.counts.leases.Store(int64(len(e.leases.byTask)))
+}
+
+// seeEnd forgets a lease. Another process that ends one leaves it in the journal, where
+// nothing but an expiry clears it away.
+func (e *Emitter) seeEnd(one *lease, origin schema.Origin) {
+	if origin != schema.OriginExternal {
+		e.leases.forget(one)
+		return
+	}
+	one.broken = true
+	e.leases.postpone(one, time.Now())
 }
 
 // endLeases ends the leases whose time is over, and tells whether there may be more.

@@ -133,3 +133,26 @@ func TestManyLeases(t *testing.T) {
 		}
 	})
 }
+
+// A lease that another process has ended is still in the journal's keeping: it is ended
+// there at once, so that nothing of it stays.
+func TestLeaseThatIsEndedOutside(t *testing.T) {
+	for name, end := range map[string]schema.Operation{"deleted": remove("a"), "overruled": setStatus("a", schema.Todo)} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, emitter.Config{}, func(f *fixture) {
+				applied := watchApply(f.journal)
+				f.do(create("a"))
+				f.token(claimOf("a", 10))
+				f.journal.Outside(1, end)
+				after(0)
+				if s := f.Stats(); s.Leases != 0 || applied.count(schema.OpExpire) != 1 || s.LeasesExpired != 0 {
+					t.Errorf("%+v, with %d tries", s, applied.count(schema.OpExpire))
+				}
+				after(time.Hour)
+				if n := applied.count(schema.OpExpire); n != 1 {
+					t.Errorf("%d tries", n)
+				}
+			})
+		})
+	}
+}
