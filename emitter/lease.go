@@ -134,7 +134,8 @@ func (e *Emitter) seeEnd(one *lease, origin schema.Origin) {
 	e.leases.postpone(one, time.Now())
 }
 
-// endLeases ends the leases whose time is over, and tells whether there may be more.
+// endLeases ends the leases whose time is over, and tells whether there may be more. It
+// has enough of a journal that refuses.
 func (e *Emitter) endLeases() (more bool) {
 	due := e.leases.due(time.Now())
 	if len(due) == 0 {
@@ -152,9 +153,11 @@ func (e *Emitter) endLeases() (more bool) {
 		})
 	}
 	e.commit(group)
+	failed := 0
 	for i, one := range due {
 		switch outcome := group[i].Outcome(); {
 		case outcome.Err != nil:
+			failed++
 			e.leases.postpone(one, time.Now().Add(leaseRetry))
 		case string(outcome.Results[0]) == "null":
 			e.leases.forget(one) // it has ended, or was renewed, which comes with another number
@@ -162,7 +165,7 @@ func (e *Emitter) endLeases() (more bool) {
 			e.counts.expired.Add(1)
 		}
 	}
-	return len(due) == maxGroup
+	return len(due) == maxGroup && failed < len(due)
 }
 
 // leaseHeap is a heap by end (container/heap).

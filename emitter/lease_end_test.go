@@ -156,3 +156,31 @@ func TestLeaseThatIsEndedOutside(t *testing.T) {
 		})
 	}
 }
+
+// A journal that takes long to refuse keeps neither writes nor Close waiting for all
+// the leases that it does not end.
+func TestManyLeasesAndAJournalThatRefusesSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		house := newLeaseHouse(2000)
+		house.apply = func([]schema.Change) error {
+			time.Sleep(5 * time.Second)
+			return schema.StorageUnavailable("the disk is failing")
+		}
+		e, err := emitter.New(t.Context(), house, emitter.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		after(2 * time.Minute)
+		w := e.Submit(rpc(create("a")))
+		start := time.Now()
+		w.Outcome()
+		if took := time.Since(start); took > time.Minute {
+			t.Errorf("a write was answered after %v", took)
+		}
+		start = time.Now()
+		e.Close()
+		if took := time.Since(start); took > 15*time.Second {
+			t.Errorf("Close took %v", took)
+		}
+	})
+}
