@@ -2,7 +2,6 @@ package emitter
 
 import (
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/descartes-tasks/descartes/schema"
@@ -96,7 +95,7 @@ func (s *Subscription) next() ([]*item, <-chan struct{}, error) {
 	place := s.place.Load()
 	items, last, changed, ok := s.emitter.tail.after(place)
 	if ok {
-		return round(items), changed, nil
+		return items, changed, nil
 	}
 	events, err := s.emitter.journal.Events(s.ctx, place, last, readPage)
 	if err != nil {
@@ -107,17 +106,6 @@ func (s *Subscription) next() ([]*item, <-chan struct{}, error) {
 		items[i] = &item{event: events[i]}
 	}
 	return items, changed, nil
-}
-
-// round gives the first items, as many as a subscription takes at a time. It is a
-// copy: a part of the tail would keep the whole tail in memory.
-func round(items []*item) []*item {
-	n, bytes := 0, 0
-	for n < min(page, len(items)) && bytes < roundBytes {
-		bytes += items[n].size()
-		n++
-	}
-	return slices.Clone(items[:n])
 }
 
 // deliver sends what is to be sent now: of items, and of windows and batches that

@@ -67,9 +67,8 @@ type tail struct {
 	maxItems, maxBytes int
 
 	mu      sync.RWMutex
-	items   []*item       // consecutive; readers keep slices of it, so it is only ever appended to and resliced
+	items   []*item       // consecutive; readers get copies of parts of it
 	bytes   int           // of items
-	dropped int           // items that the array behind items may still keep in memory
 	last    int64         // Seq of the newest announced event, whether it is in items or not
 	changed chan struct{} // closed and replaced when last moves
 }
@@ -85,9 +84,10 @@ func (t *tail) end() int64 {
 	return t.last
 }
 
-// after returns the events after seq, none if there are none yet. It is not ok if
-// some of them are no longer in memory. last is the newest announced Seq; changed
-// is closed when it has moved: whoever gets nothing waits on that one.
+// after returns the events after seq, as many as a subscription takes at a time,
+// none if there are none yet. It is not ok if some of them are no longer in memory.
+// last is the newest announced Seq; changed is closed when it has moved: whoever
+// gets nothing waits on that one.
 func (t *tail) after(seq int64) (items []*item, last int64, changed <-chan struct{}, ok bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -95,7 +95,18 @@ func (t *tail) after(seq int64) (items []*item, last int64, changed <-chan struc
 	if missing > int64(len(t.items)) {
 		return nil, t.last, t.changed, false
 	}
-	return t.items[len(t.items)-int(max(missing, 0)):], t.last, t.changed, true
+	return round(t.items[len(t.items)-int(max(missing, 0)):]), t.last, t.changed, true
+}
+
+// round gives the first items, as many as a subscription takes at a time. It is a
+// copy: a part of the tail would keep the whole tail in memory.
+func round(items []*item) []*item {
+	n, bytes := 0, 0
+	for n < min(page, len(items)) && bytes < roundBytes {
+		bytes += items[n].size()
+		n++
+	}
+	return slices.Clone(items[:n])
 }
 
 // extend appends items, the first of which follows the newest announced event.
@@ -112,10 +123,8 @@ func (t *tail) extend(items []*item) {
 		t.bytes -= t.items[drop].size()
 		drop++
 	}
+	clear(t.items[:drop]) // the array behind them would keep as much again in memory
 	t.items = t.items[drop:]
-	if t.dropped += drop; t.dropped > len(t.items) {
-		t.items, t.dropped = slices.Clone(t.items), 0
-	}
 	t.wake()
 }
 
@@ -123,7 +132,7 @@ func (t *tail) extend(items []*item) {
 func (t *tail) skipTo(seq int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.items, t.bytes, t.dropped, t.last = nil, 0, 0, seq
+	t.items, t.bytes, t.last = nil, 0, seq
 	t.wake()
 }
 

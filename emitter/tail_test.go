@@ -82,9 +82,9 @@ func TestTailForgets(t *testing.T) {
 	tail := newTail(0, 4096, 4<<20)
 	tail.extend(someItems(1, 4096, 1))
 	var dropped []weak.Pointer[item]
-	const large = 500
+	const large, kept = 500, 7 // of 0.5 MiB each
 	for i := range large {
-		items := someItems(int64(4097+i), 1, 1<<20)
+		items := someItems(int64(4097+i), 1, 256<<10)
 		dropped = append(dropped, weak.Make(items[0]))
 		tail.extend(items)
 	}
@@ -95,8 +95,8 @@ func TestTailForgets(t *testing.T) {
 			alive++
 		}
 	}
-	if alive > 8 {
-		t.Errorf("%d of %d large events are in memory", alive, large)
+	if alive != kept || len(tail.items) != kept {
+		t.Errorf("%d of %d large events are in memory, the tail has %d and may have %d", alive, large, len(tail.items), kept)
 	}
 	runtime.KeepAlive(tail)
 }
