@@ -150,10 +150,13 @@ func (f *files) sound(shm *shm, size int64) bool {
 	if err != nil {
 		return false // cut off
 	}
-	if string(header[:16]) != "SQLite format 3\x00" || binary.BigEndian.Uint32(header[68:]) != schema.ApplicationID {
+	// The header of a new file comes without the application ID, which is in the log:
+	// for as long as the first page is, whatever else was moved.
+	sameHeader := bytes.Equal(header, f.header)
+	if !sameHeader && (string(header[:16]) != "SQLite format 3\x00" || binary.BigEndian.Uint32(header[68:]) != schema.ApplicationID) {
 		return false
 	}
-	if size == f.size && bytes.Equal(page, f.page) && bytes.Equal(header, f.header) {
+	if sameHeader && size == f.size && bytes.Equal(page, f.page) {
 		return true // only its time has changed
 	}
 	return shm == nil || shm.shared() || shm.state() != f.walking
