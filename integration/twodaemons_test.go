@@ -230,7 +230,7 @@ func TestTwoDaemonsPrune(t *testing.T) {
 	first := subscribe(t, p.services[0].dial(), schema.SubscribeParams{Since: new(schema.SinceStart)})
 	start := next(t, first).Cursor
 	o := newObserver("subscriber that keeps up")
-	live := subscribe(t, p.services[1].dial(), schema.SubscribeParams{})
+	live := subscribe(t, p.services[1].dial(), schema.SubscribeParams{Since: &start})
 	pruned := func() bool {
 		stats, err := p.services[0].daemon.dial().Stats(t.Context())
 		if err != nil {
