@@ -32,20 +32,24 @@ type files struct {
 	size    int64
 	header  []byte
 	page    []byte // at state; shorter where the file ends, when it is still in the log
-	walking [walIndexState]byte
+	walking walState
+	moving  bool // another process was moving the log into the file
 
 	overwritten bool // for good: what was there is gone
 }
 
-const (
-	// headerSize is the size of the database header
-	// (https://sqlite.org/fileformat.html, section 1.3).
-	headerSize = 100
+// headerSize is the size of the database header
+// (https://sqlite.org/fileformat.html, section 1.3).
+const headerSize = 100
 
-	// walIndexState is the size of the part of the WAL index that commits and
-	// checkpoints change (https://sqlite.org/walformat.html, section 2.2).
-	walIndexState = 100
-)
+// walState is what commits and checkpoints change in the WAL index
+// (https://sqlite.org/walformat.html, section 2.2): its header, how many pages of
+// the log are in the file, and how many a checkpoint was going to move there, which
+// it says before it moves the first one.
+type walState [104]byte
+
+// moving tells whether a checkpoint has begun and not ended.
+func (w *walState) moving() bool { return !bytes.Equal(w[96:100], w[100:]) }
 
 // lostError says, for callers, what has become of a file, and for the log what is
 // to be done.
@@ -128,8 +132,8 @@ func (f *files) elsewhere() bool {
 	return err == nil && os.SameFile(there, f.log)
 }
 
-// soundFor is how long a file may look wrong: another process may be moving the log
-// into it, and leaves the trace of that when it is done.
+// soundFor is how long a file may look wrong: another process may be in the middle
+// of writing what is read here.
 const soundFor = time.Second
 
 // soundSoon is sound, with patience: the verdict that it is not is final.
@@ -159,7 +163,7 @@ func (f *files) sound(shm *shm, size int64) bool {
 	if sameHeader && size == f.size && bytes.Equal(page, f.page) {
 		return true // only its time has changed
 	}
-	return shm == nil || shm.shared() || shm.state() != f.walking
+	return shm == nil || shm.shared() || f.moving || shm.state() != f.walking
 }
 
 // seen remembers the files as they are, after a look and whatever was written
@@ -168,11 +172,15 @@ func (f *files) seen(shm *shm) {
 	if f == nil || f.overwritten {
 		return
 	}
+	// What is written after this is told by a later state, also when its writer is
+	// killed on the way.
+	walking := shm.state()
+	moving := walking.moving() && shm.shared()
 	open, err := f.database.Stat()
 	if err != nil {
 		return // the next look finds out
 	}
-	f.walking = shm.state()
+	f.walking, f.moving = walking, moving
 	if open.ModTime().Equal(f.written) {
 		return
 	}

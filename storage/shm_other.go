@@ -9,7 +9,7 @@ func openShm(string) *shm { return nil }
 
 func (s *shm) moved() bool { return true }
 
-func (s *shm) state() (state [walIndexState]byte) { return state }
+func (s *shm) state() (state walState) { return state }
 
 func (s *shm) forget() {}
 

@@ -21,6 +21,9 @@ const (
 	// (https://sqlite.org/walformat.html, section 2.2). Every commit changes it.
 	walIndexHeader = 48
 
+	// walAttempted is the offset of how many pages a checkpoint was going to move.
+	walAttempted = 128
+
 	// deadManSwitch is the offset of a byte on which every connection holds a shared
 	// lock as long as it is open (SQLite, os_unix.c: UNIX_SHM_DMS).
 	deadManSwitch = 128
@@ -52,10 +55,13 @@ func (s *shm) moved() bool {
 }
 
 // state gives what commits and checkpoints change.
-func (s *shm) state() (state [walIndexState]byte) {
+func (s *shm) state() (state walState) {
+	var index [walAttempted + 4]byte
 	if s != nil {
-		_, _ = s.file.ReadAt(state[:], 0) // zero then: not what it was
+		_, _ = s.file.ReadAt(index[:], 0) // zero then: not what it was
 	}
+	copy(state[:100], index[:])
+	copy(state[100:], index[walAttempted:])
 	return state
 }
 
