@@ -158,21 +158,24 @@ type pace struct {
 }
 
 const (
-	busyFor   = 10 * time.Millisecond // of commits without a gap
-	gap       = time.Millisecond      // between two commits; a longer one lets others in by itself
-	pauseTime = 3 * time.Millisecond
+	busyFor  = 10 * time.Millisecond // of commits without a gap
+	gap      = time.Millisecond      // between two commits; a longer one may let others in by itself
+	maxPause = 30 * time.Millisecond // the longest that a writer is kept waiting
 )
 
 // yield pauses before a commit if there was none for long, and somebody else who
-// could be waiting.
+// could be waiting. A pause, or a gap that stands for one, is 3 ms for each 10 ms of
+// commits: others look for the lock now and then, and find it free by its share.
 func (p *pace) yield(s *shm) {
 	now := time.Now()
-	if now.Sub(p.last) > gap {
+	busy := p.last.Sub(p.busySince)
+	pause := min(busy*3/10, maxPause)
+	if now.Sub(p.last) > max(gap, pause) {
 		p.busySince = now
 		return
 	}
-	if now.Sub(p.busySince) > busyFor && s.shared() {
-		time.Sleep(pauseTime)
+	if busy > busyFor && s.shared() {
+		time.Sleep(pause)
 		p.busySince = time.Now()
 	}
 }

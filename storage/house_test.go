@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/descartes-tasks/descartes/schema"
@@ -94,8 +95,9 @@ func TestShared(t *testing.T) {
 	}
 }
 
-// A daemon that writes without end lets others in within the two seconds for
-// which a shell usually waits.
+// A daemon that writes without end lets others in within the five seconds for
+// which a daemon waits, too. The shell asks sixty times in them: TestPace says how
+// often it is lucky.
 func TestSaturated(t *testing.T) {
 	d := newDB(t)
 	do(t, d, create("a"))
@@ -119,13 +121,39 @@ func TestSaturated(t *testing.T) {
 	const writes = 10
 	for i := range writes {
 		script := fmt.Sprintf(`INSERT INTO tasks (id, title) VALUES ('x%d', 'new')`, i)
-		output, err := exec.Command("sqlite3", d.config.Path, ".timeout 2000", script).CombinedOutput()
+		output, err := exec.Command("sqlite3", d.config.Path, ".timeout 5000", script).CombinedOutput()
 		if err != nil {
 			t.Errorf("%v: %s", err, output)
 		}
 	}
 	close(stop)
 	<-stopped
+}
+
+// However long a commit takes, the lock is free for a fifth of the time.
+func TestPace(t *testing.T) {
+	d := newDB(t)
+	do(t, d, create("a"))
+	defer mustShell(t, d.config.Path)()
+	for _, test := range []struct{ commit, gap time.Duration }{
+		{time.Millisecond, 0}, {40 * time.Millisecond, 0}, {40 * time.Millisecond, 2 * time.Millisecond},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var p pace
+			var busy time.Duration
+			began := time.Now()
+			for range 1000 {
+				p.yield(d.shm)
+				busy += test.commit
+				time.Sleep(test.commit)
+				p.committed()
+				time.Sleep(test.gap)
+			}
+			if all := time.Since(began); all-busy < all/5 {
+				t.Errorf("commits of %v, %v apart: the lock is free for %v of %v", test.commit, test.gap, all-busy, all)
+			}
+		})
+	}
 }
 
 func TestCheckpoint(t *testing.T) {
