@@ -89,10 +89,16 @@ func (t *transaction) ready(f *schema.Filter) (*sql.Rows, error) {
 			return nil, err
 		}
 	}
+	query, args := claimQuery(&l)
+	return t.conn.QueryContext(context.Background(), query, args...)
+}
+
+// claimQuery gives the SQL that yields ready tasks in the order in which they are
+// claimed.
+func claimQuery(l *listing) (string, []any) {
 	var p parameters
 	conditions := append([]string{"ready = 1"}, l.conditions(&p)...)
-	return t.conn.QueryContext(context.Background(),
-		`SELECT document FROM tasks WHERE `+strings.Join(conditions, " AND ")+` ORDER BY `+claimOrder, p.values...)
+	return `SELECT document FROM tasks WHERE ` + strings.Join(conditions, " AND ") + ` ORDER BY ` + claimOrder, p.values
 }
 
 // renew lets a claim hold from now on, as long as before unless it says otherwise.
