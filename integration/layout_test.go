@@ -28,7 +28,8 @@ var mayImport = map[string][]string{
 	"rpc/internal/wire": {"schema"},
 	"rpc/client":        {"schema", "rpc/internal/wire"},
 	"integration":       {"rpc/client", "schema"},
-	"cmd/descartes":     {"emitter", "rpc", "rpc/client", "schema", "storage"},
+	"cmd/descartes":     {"cmd/descartes/mcp", "emitter", "rpc", "rpc/client", "schema", "storage"},
+	"cmd/descartes/mcp": {"rpc/client", "schema"},
 }
 
 type goPackage struct {
