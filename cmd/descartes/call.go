@@ -26,18 +26,23 @@ func clientFlags() []cli.Flag {
 	}
 }
 
-// dial connects to the daemon that the flags name.
+// dial connects to the daemon that the flags name. Its errors say what to do.
 func dial(ctx context.Context, cmd *cli.Command, options client.Options) (*client.Client, error) {
+	c, err := dialDaemon(ctx, cmd, options)
+	if err != nil {
+		return nil, dialError(cmd, err)
+	}
+	return c, nil
+}
+
+// dialDaemon is dial with the errors of the client.
+func dialDaemon(ctx context.Context, cmd *cli.Command, options client.Options) (*client.Client, error) {
 	secure, err := clientTLS(cmd.String("tls-ca"))
 	if err != nil {
 		return nil, err
 	}
 	options.Token, options.TLS = cmd.String("token"), secure
-	c, err := client.Dial(ctx, cmd.String("url"), options)
-	if err != nil {
-		return nil, dialError(cmd, err)
-	}
-	return c, nil
+	return client.Dial(ctx, cmd.String("url"), options)
 }
 
 func callCommand() *cli.Command {

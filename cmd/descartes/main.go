@@ -90,7 +90,7 @@ func command(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
 			}
 			return cli.ShowAppHelp(cmd)
 		},
-		Commands: []*cli.Command{serveCommand(), callCommand(), watchCommand(), tokenCommand(), backupCommand(), restoreCommand(), checkCommand(), exportCommand(), importCommand(), versionCommand()},
+		Commands: []*cli.Command{serveCommand(), callCommand(), watchCommand(), mcpCommand(), tokenCommand(), backupCommand(), restoreCommand(), checkCommand(), exportCommand(), importCommand(), versionCommand()},
 	}
 }
 
