@@ -133,6 +133,10 @@ func (g *gauge) readAfterGarbage() figures {
 func (g *gauge) settled() figures {
 	g.t.Helper()
 	lowest := g.read()
+	// What was left before, or when one was under way, is of the past.
+	for until := lowest.collections + 2; lowest.collections < until; {
+		lowest = g.readAfterGarbage()
+	}
 	for until := lowest.collections + 4; lowest.collections < until; {
 		lowest = lowest.lowest(g.readAfterGarbage())
 	}
