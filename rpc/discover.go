@@ -79,7 +79,7 @@ func discoverDocument(table []method, version string) []byte {
 	for i := range table {
 		doc.Methods = append(doc.Methods, describe(&table[i]))
 	}
-	document, err := encode(doc)
+	document, err := schema.Encode(doc)
 	if err != nil {
 		panic(fmt.Sprintf("rpc: encode the OpenRPC document: %v", err))
 	}

@@ -62,7 +62,7 @@ func reading[P any](m method, run func(*session, *wire.Request, *P) (any, error)
 		if err != nil {
 			return nil, err
 		}
-		return encode(result)
+		return schema.Encode(result)
 	}
 	return m
 }

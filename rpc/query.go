@@ -1,7 +1,6 @@
 package rpc
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -137,21 +136,6 @@ func (s *Server) stats(ctx context.Context) (schema.StatsResult, error) {
 		EventsHeldBack: e.HeldBack, Commits: e.Commits,
 		WritesPerCommit: float64(e.Changes) / float64(max(e.Commits, 1)),
 	}, nil
-}
-
-// encode gives the JSON of a result. Documents stay as they are: encoding/json
-// would escape what HTML needs escaped.
-func encode(result any) (json.RawMessage, error) {
-	if raw, ok := result.(json.RawMessage); ok {
-		return raw, nil
-	}
-	var buffer bytes.Buffer
-	encoder := json.NewEncoder(&buffer)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(result); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(buffer.Bytes(), []byte{'\n'}), nil
 }
 
 // raws gives messages as what package bytes takes.

@@ -17,7 +17,7 @@ func TestListResult(t *testing.T) {
 		{Tasks: []json.RawMessage{document}, Cursor: "e-1", NextPageToken: new("WzFd")},
 		{Tasks: []json.RawMessage{document, document, document}, Cursor: "e-2"},
 	} {
-		want, err := encode(page)
+		want, err := schema.Encode(page)
 		if got := listResult(&page); err != nil || string(got) != string(want) {
 			t.Errorf("got  %s\nwant %s, %v", got, want, err)
 		}

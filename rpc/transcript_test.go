@@ -94,7 +94,7 @@ func addSpecificationMethods(d *daemon) {
 	}
 	add := func(name string, run func(args []json.RawMessage) any) {
 		d.methods[name] = &method{name: name, read: func(_ *session, r *wire.Request) (json.RawMessage, error) {
-			return encode(run(arguments(r)))
+			return schema.Encode(run(arguments(r)))
 		}}
 	}
 	add("subtract", func(args []json.RawMessage) any { return number(args[0]) - number(args[1]) })

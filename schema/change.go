@@ -1,7 +1,6 @@
 package schema
 
 import (
-	"encoding/json"
 	"time"
 )
 
@@ -144,7 +143,7 @@ func made[T any](p **T) *T {
 
 // MarshalJSON writes o as a member of the operations of task.apply.
 func (o Operation) MarshalJSON() ([]byte, error) {
-	params, err := json.Marshal(o.params())
+	params, err := Encode(o.params())
 	if err != nil {
 		return nil, err
 	}

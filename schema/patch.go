@@ -27,7 +27,7 @@ func (o Optional[T]) MarshalJSON() ([]byte, error) {
 	if !o.Set || o.Null {
 		return []byte("null"), nil
 	}
-	return json.Marshal(o.Value)
+	return Encode(o.Value)
 }
 
 // UnmarshalJSON is the other half of MarshalJSON.

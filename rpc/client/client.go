@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/descartes-tasks/descartes/rpc/internal/wire"
+	"github.com/descartes-tasks/descartes/schema"
 )
 
 // DefaultURL is where a daemon listens that was not told otherwise.
@@ -127,15 +128,15 @@ func (c *Client) Call(ctx context.Context, method string, params, result any) er
 
 // exchange makes a call over one connection.
 func exchange(ctx context.Context, conn *wire.Client, method string, params, result any) error {
+	var encoded json.RawMessage
 	if params != nil {
-		encoded, err := json.Marshal(params)
-		if err != nil {
+		var err error
+		if encoded, err = schema.Encode(params); err != nil {
 			return fmt.Errorf("write the params of %s: %w", method, err)
 		}
-		params = json.RawMessage(encoded)
 	}
 	var answer json.RawMessage
-	if err := conn.Call(ctx, method, params, &answer); err != nil {
+	if err := conn.Call(ctx, method, encoded, &answer); err != nil {
 		return callError(ctx, conn, err)
 	}
 	if result == nil {

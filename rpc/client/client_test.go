@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"slices"
@@ -173,5 +174,30 @@ func TestCloseEndsEverything(t *testing.T) {
 	}
 	if _, err := c.Subscribe(t.Context(), schema.SubscribeParams{}); !errors.Is(err, client.ErrClosed) {
 		t.Errorf("Subscribe: %v", err)
+	}
+}
+
+// What a caller gives arrives as it is, byte for byte: encoding/json escapes for HTML
+// unless it is told not to.
+func TestMetadataIsSentAsItIs(t *testing.T) {
+	ctx := t.Context()
+	c := dial(t, startDaemon(t).url(), client.Options{})
+	const metadata = "{\"a\":\"<&>\u2028\",\"b\":1e2}"
+	task, err := c.Create(ctx, schema.Draft{ID: "a", Title: "<&>", Metadata: []byte(metadata)})
+	must(t, err)
+	applied, err := c.Apply(ctx,
+		schema.Operation{Op: schema.OpCreate, Create: &schema.Draft{ID: "b", Title: "second", Metadata: []byte(metadata)}},
+		schema.Operation{Op: schema.OpUpdate, Update: &schema.UpdateParams{
+			ID: "b", Patch: schema.Patch{Metadata: schema.Some(json.RawMessage(`{"c":"<>"}`))},
+		}},
+	)
+	must(t, err)
+	patched, err := c.Update(ctx, schema.UpdateParams{ID: "a", Patch: schema.Patch{Metadata: schema.Some(json.RawMessage(`{"c":"<>"}`))}})
+	must(t, err)
+	after := strings.TrimSuffix(metadata, "}") + `,"c":"<>"}`
+	for i, got := range []*schema.Task{task, patched, applied.Results[0].Task, applied.Results[1].Task} {
+		if want := []string{metadata, after, metadata, after}[i]; string(got.Metadata) != want {
+			t.Errorf("%d: metadata is %s, was given as %s", i, got.Metadata, want)
+		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"sync"
+	"sync/atomic"
 
 	"github.com/descartes-tasks/descartes/schema"
 	"github.com/sourcegraph/jsonrpc2"
@@ -36,14 +38,20 @@ func (c *Conn) Client(ctx context.Context, onNotification func(method string, pa
 	return &Client{s, jsonrpc2.NewConn(ctx, s, handler, jsonrpc2.SetLogger(silence{}))}
 }
 
-// Call calls a method and decodes its result into what result points to (nil: drops it).
-// nil params are left out. It is safe for concurrent use.
+// Call calls a method with params, which are sent as they are and left out if they are
+// nil, and decodes its result into what result points to (nil: drops it). It is safe for
+// concurrent use.
 //
 // An error answer is an *Error, with code, message and data as they were sent. Other
 // errors are ErrClosed when the connection ended before the answer (Err says how; the
 // method may have been run), ctx's, and those of encoding/json.
-func (c *Client) Call(ctx context.Context, method string, params, result any) error {
-	err := c.loop.Call(ctx, method, params, result)
+func (c *Client) Call(ctx context.Context, method string, params json.RawMessage, result any) error {
+	id := jsonrpc2.ID{Num: c.stream.calls.Add(1)}
+	if params != nil {
+		c.stream.params.Store(id.Num, params)
+		defer c.stream.params.Delete(id.Num)
+	}
+	err := c.loop.Call(ctx, method, nil, result, jsonrpc2.PickID(id))
 	if e, ok := errors.AsType[*jsonrpc2.Error](err); ok {
 		answer := &Error{Code: int(e.Code), Message: e.Message}
 		if e.Data != nil {
@@ -85,6 +93,9 @@ func (c *Client) Close() error {
 type clientStream struct {
 	conn   *Conn
 	notify func(method string, params json.RawMessage)
+
+	calls  atomic.Uint64 // ever made, which numbers them
+	params sync.Map      // by number, of calls: the library would encode them thrice, and escape them
 
 	err   error
 	ended chan struct{} // closed when ReadObject has returned an error, with err set
@@ -134,11 +145,19 @@ func (s *clientStream) handled(message []byte) bool {
 	return true
 }
 
-// WriteObject sends a call.
+// WriteObject sends a call, with its params.
 func (s *clientStream) WriteObject(v any) error {
 	message, err := json.Marshal(v)
 	if err != nil {
 		return err
+	}
+	var call struct{ ID uint64 }
+	if err := json.Unmarshal(message, &call); err != nil {
+		return err
+	}
+	if params, ok := s.params.Load(call.ID); ok {
+		message = append(message[:len(message)-1], `,"params":`...)
+		message = append(append(message, params.(json.RawMessage)...), '}')
 	}
 	return s.conn.Write(message)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log"
 	"os"
 	"regexp"
@@ -173,7 +174,7 @@ func TestClientCalls(t *testing.T) {
 	for i := range 20 {
 		wg.Go(func() {
 			var got []int
-			if err := client.Call(context.Background(), "echo", []int{i}, &got); err != nil || len(got) != 1 || got[0] != i {
+			if err := client.Call(context.Background(), "echo", json.RawMessage(fmt.Sprintf("[%d]", i)), &got); err != nil || len(got) != 1 || got[0] != i {
 				t.Error(got, err)
 			}
 		})
