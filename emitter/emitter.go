@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -149,18 +150,18 @@ func (e *Emitter) setTimers(retry, lease *time.Timer) {
 
 // step does one of the things that there are to do, unless it was the last.
 func (e *Emitter) step(retry, lease <-chan time.Time) (more bool) {
-	var woken chan struct{}
+	queue, woken := e.queue, chan struct{}(nil)
 	if len(e.woken) > 0 {
-		woken = e.always
+		queue, woken = nil, e.always // whoever is in the queue came later
 	}
 	select {
-	case w, open := <-e.queue:
+	case w, open := <-queue:
 		if !open {
 			return false
 		}
-		e.commit(e.group(w))
+		e.commit(e.fill([]*Write{w}))
 	case <-woken:
-		e.commit(e.group(nil))
+		e.commit(e.wokenGroup())
 	case <-e.journal.Moved():
 		e.catchUp()
 		e.refreshLeases()
@@ -188,16 +189,17 @@ func (e *Emitter) finish() {
 	}
 }
 
-// group gathers claims that were woken, before all that came later, and what waits
-// behind first.
-func (e *Emitter) group(first *Write) []*Write {
-	tries := min(len(e.woken), maxGroup-1)
-	group := append(make([]*Write, 0, min(maxGroup, tries+len(e.queue)+1)), e.woken[:tries]...)
-	e.woken = e.woken[tries:]
-	if first != nil {
-		group = append(group, first)
-	}
-	for len(group) < maxGroup {
+// wokenGroup gathers claims that were woken, and what waits behind them.
+func (e *Emitter) wokenGroup() []*Write {
+	tries := min(len(e.woken), maxGroup)
+	group := slices.Clone(e.woken[:tries])
+	e.woken = slices.Delete(e.woken, 0, tries)
+	return e.fill(group)
+}
+
+// fill adds to a group what waits behind it.
+func (e *Emitter) fill(group []*Write) []*Write {
+	for group = slices.Grow(group, min(maxGroup-len(group), len(e.queue))); len(group) < maxGroup; {
 		select {
 		case w, open := <-e.queue:
 			if !open {
