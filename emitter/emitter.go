@@ -143,8 +143,9 @@ func (e *Emitter) setTimers(retry, lease *time.Timer) {
 		retry.Reset(catchUpRetry)
 		e.retries = true
 	}
-	if lease.Stop(); len(e.leases.ending) > 0 {
-		lease.Reset(time.Until(e.leases.ending[0].end))
+	lease.Stop()
+	if at, ok := e.leases.next(); ok {
+		lease.Reset(time.Until(at))
 	}
 }
 
@@ -232,6 +233,7 @@ func (e *Emitter) commit(group []*Write) {
 	if e.config.Committed != nil {
 		e.config.Committed(time.Since(start), len(group))
 	}
+	e.leases.rest = time.Time{}
 	e.counts.commits.Add(1)
 	e.counts.writes.Add(int64(len(group)))
 	for i, w := range group {

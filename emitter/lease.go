@@ -25,6 +25,7 @@ type leases struct {
 	ending leaseHeap // all of byTask, the next to end in front
 	read   int64     // Num of the newest that was read
 	behind bool      // the journal could not be read
+	rest   time.Time // until when none is tried to end, because the journal refused
 }
 
 // lease is one claim.
@@ -78,6 +79,17 @@ func (l *leases) due(now time.Time) (due []*lease) {
 		heap.Push(&l.ending, one)
 	}
 	return due
+}
+
+// next tells when there is something to end; it is not ok if there never is.
+func (l *leases) next() (at time.Time, ok bool) {
+	if len(l.ending) == 0 {
+		return at, false
+	}
+	if at = l.ending[0].end; at.Before(l.rest) {
+		at = l.rest
+	}
+	return at, true
 }
 
 // abandon ends every lease of a connection that is gone.
@@ -134,8 +146,8 @@ func (e *Emitter) seeEnd(one *lease, origin schema.Origin) {
 	e.leases.postpone(one, time.Now())
 }
 
-// endLeases ends the leases whose time is over, and tells whether there may be more. It
-// has enough of a journal that refuses.
+// endLeases ends the leases whose time is over, and tells whether there may be more that
+// are worth a try.
 func (e *Emitter) endLeases() (more bool) {
 	due := e.leases.due(time.Now())
 	if len(due) == 0 {
@@ -165,7 +177,11 @@ func (e *Emitter) endLeases() (more bool) {
 			e.counts.expired.Add(1)
 		}
 	}
-	return len(due) == maxGroup && failed < len(due)
+	if failed == len(due) {
+		e.leases.rest = time.Now().Add(leaseRetry)
+		return false
+	}
+	return len(due) == maxGroup
 }
 
 // leaseHeap is a heap by end (container/heap).
