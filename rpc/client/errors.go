@@ -106,8 +106,9 @@ func dialError(url, token string, err error) error {
 	return fmt.Errorf("%w at %s: %w", ErrUnreachable, url, err)
 }
 
-// isTemporary tells whether connecting again may help.
-func isTemporary(err error) bool {
+// IsTemporary tells whether an error of Dial or of a call may be gone after a while:
+// the daemon is away, ends, is full or cannot use its file now.
+func IsTemporary(err error) bool {
 	if refused, ok := errors.AsType[*RefusedError](err); ok {
 		return refused.Status >= http.StatusInternalServerError || refused.Status == http.StatusTooManyRequests
 	}

@@ -200,7 +200,7 @@ func (s *Subscription) reconnect(ctx context.Context) error {
 		expired, _ := errors.AsType[*schema.Error](err)
 		s.startOver(expired.Data.ReasonDetail)
 		return nil
-	case isTemporary(err):
+	case IsTemporary(err):
 		return nil
 	}
 	return err
