@@ -74,13 +74,18 @@ func call(ctx context.Context, cmd *cli.Command) error {
 	if err := c.Call(ctx, cmd.Args().First(), params, &result); err != nil {
 		return answerError(cmd, err)
 	}
+	return printResult(cmd, result)
+}
+
+// printResult prints what the daemon answered, as it came; on a terminal indented.
+func printResult(cmd *cli.Command, result json.RawMessage) error {
 	if isTerminal(cmd.Root().Writer) {
 		var pretty bytes.Buffer
 		if err := json.Indent(&pretty, result, "", "  "); err == nil {
 			result = pretty.Bytes()
 		}
 	}
-	_, err = fmt.Fprintf(cmd.Root().Writer, "%s\n", result)
+	_, err := fmt.Fprintf(cmd.Root().Writer, "%s\n", result)
 	return err
 }
 

@@ -18,6 +18,7 @@ import (
 const (
 	exitFailed  = 1   // refused, or failed on the way
 	exitUsage   = 2   // the command line is wrong
+	exitNothing = 3   // no task was ready to be claimed
 	exitTimeout = 124 // a --timeout ran out, as timeout(1) says it
 )
 
@@ -90,7 +91,11 @@ func command(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
 			}
 			return cli.ShowAppHelp(cmd)
 		},
-		Commands: []*cli.Command{serveCommand(), callCommand(), watchCommand(), mcpCommand(), tokenCommand(), backupCommand(), restoreCommand(), checkCommand(), exportCommand(), importCommand(), versionCommand()},
+		Commands: []*cli.Command{
+			serveCommand(), callCommand(), watchCommand(), mcpCommand(),
+			claimCommand(), renewCommand(), releaseCommand(),
+			tokenCommand(), backupCommand(), restoreCommand(), checkCommand(), exportCommand(), importCommand(), versionCommand(),
+		},
 	}
 }
 

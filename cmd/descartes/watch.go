@@ -111,17 +111,26 @@ func watchParams(cmd *cli.Command) (p schema.SubscribeParams, err error) {
 	if d := cmd.Duration("debounce"); d >= 0 {
 		p.DebounceMS = new(d.Milliseconds())
 	}
-	if text := cmd.String("filter"); text != "" {
-		if !json.Valid([]byte(text)) {
-			return p, usageError("--filter must be JSON, not %s", text)
-		}
-		wrapped := []byte(`{"filter":` + text + `}`)
-		if err := schema.Decode(wrapped, &p); err != nil {
-			return p, usageError("--filter: %w", err)
-		}
+	if err := readFilter(cmd, &p); err != nil {
+		return p, err
 	}
 	if err := p.Validate(); err != nil {
 		return p, usageError("%w", err)
 	}
 	return p, nil
+}
+
+// readFilter reads --filter into the params of a method that has a filter.
+func readFilter(cmd *cli.Command, params any) error {
+	text := cmd.String("filter")
+	if text == "" {
+		return nil
+	}
+	if !json.Valid([]byte(text)) {
+		return usageError("--filter must be JSON, not %s", text)
+	}
+	if err := schema.Decode([]byte(`{"filter":`+text+`}`), params); err != nil {
+		return usageError("--filter: %w", err)
+	}
+	return nil
 }
