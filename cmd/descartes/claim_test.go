@@ -165,6 +165,14 @@ func TestClaimCommandLine(t *testing.T) {
 		{"renew a b --lease 10ms", "lease_ms must be"},
 		{"release a b c", "takes the id of a task and the lease_token"},
 		{"release a b --status open", "status must be one of"},
+		{"work --assigned-to me", "say what to run"},
+		{"work true", "say who claims"},
+		{"work --assigned-to me --wait -1s true", "--wait must be at least 0s"},
+		{"work --assigned-to me --parallel 0 true", "--parallel must be at least 1"},
+		{"work --assigned-to me --once --parallel 2 true", "leave out --parallel"},
+		{"work --assigned-to me --grace -1s true", "--grace must be at least 0s"},
+		{"work --assigned-to me --on-failure done true", "--on-failure must be todo or blocked"},
+		{"work --assigned-to me -- no-such-command --flag", `there is no command "no-such-command"`},
 	} {
 		r := descartes(t, strings.Fields(test.args)...)
 		if r.code != exitUsage || r.out != "" || !strings.Contains(r.errors, test.says) || strings.Count(r.errors, "\n") != 1 {

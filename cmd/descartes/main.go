@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/urfave/cli/v3"
 )
@@ -23,10 +21,7 @@ const (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// The first signal asks to end; with the handler gone the second one ends.
-	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, os.Args, os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(run(untilSignal(context.Background()), os.Args, os.Stdin, os.Stdout, os.Stderr))
 }
 
 // run runs one command and gives its exit code. What is wrong is one line on
@@ -93,7 +88,7 @@ func command(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
 		},
 		Commands: []*cli.Command{
 			serveCommand(), callCommand(), watchCommand(), mcpCommand(),
-			claimCommand(), renewCommand(), releaseCommand(),
+			claimCommand(), renewCommand(), releaseCommand(), workCommand(),
 			tokenCommand(), backupCommand(), restoreCommand(), checkCommand(), exportCommand(), importCommand(), versionCommand(),
 		},
 	}

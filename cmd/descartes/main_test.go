@@ -19,7 +19,10 @@ import (
 const asCommand = "DESCARTES_TEST_AS_COMMAND"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asCommand) != "" {
+	switch {
+	case os.Getenv(asCommand) != "" && len(os.Args) > 1 && os.Args[1] == awaitSignal:
+		beStopped(os.Args[2])
+	case os.Getenv(asCommand) != "":
 		main()
 		return
 	}

@@ -1,0 +1,106 @@
+//go:build unix
+
+package main
+
+import (
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/descartes-tasks/descartes/schema"
+)
+
+const dropBoth = `{"operations":[{"op":"delete","id":"a"},{"op":"delete","id":"b"}]}`
+
+// A signal ends a worker that waits at once.
+func TestSignalWhileWaiting(t *testing.T) {
+	url := tempDaemon(t).urls[0]
+	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
+		t.Run(signal.String(), func(t *testing.T) {
+			createTasks(t, url, `{"id":"a","title":"t"}`)
+			p, w := workProcess(t, url, "--", "true")
+			w.errors.await(t, "done a")
+			_ = p.Process.Signal(signal)
+			w.ends(0)
+			// Its request went with it.
+			createTasks(t, url, `{"id":"b","title":"t"}`)
+			if b := getTask(t, url, "b"); b.Status != schema.Todo {
+				t.Errorf("%+v", b)
+			}
+			setTask(t, url, "task.apply", dropBoth)
+		})
+	}
+}
+
+// stopped and an exit code is a script that runs until a signal.
+const stopped = `exec "$SELF" ` + awaitSignal + " "
+
+// A signal reaches the commands, which are waited for; unfinished tasks go back.
+func TestSignalWhileWorking(t *testing.T) {
+	url := tempDaemon(t).urls[0]
+	for name, test := range map[string]struct {
+		signal syscall.Signal
+		flags  string
+		script string
+		status schema.Status
+		code   int
+		out    string
+		says   string
+	}{
+		"interrupt":     {syscall.SIGINT, "", stopped + "1", schema.Todo, 0, "got interrupt", "released a to todo: exit status 1"},
+		"terminate":     {syscall.SIGTERM, "", stopped + "1", schema.Todo, 0, "got terminated", "released a to todo: exit status 1"},
+		"terminal gone": {syscall.SIGHUP, "", stopped + "1", schema.Todo, 0, "got hangup", "released a to todo: exit status 1"},
+		"dies of it":    {syscall.SIGTERM, "--on-failure blocked", "echo runs; sleep 1000; echo never", schema.Todo, 0, "", "released a to todo: signal: terminated"},
+		"finishes":      {syscall.SIGTERM, "", stopped + "0", schema.Done, 0, "got terminated", "done a"},
+		"once":          {syscall.SIGTERM, "--once", "echo runs; sleep 1000", schema.Todo, 1, "", "released a to todo: signal: terminated"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			createTasks(t, url, `{"id":"a","title":"t"}`, `{"id":"b","title":"t"}`)
+			p, w := workProcess(t, url, append(strings.Fields(test.flags), "--", "sh", "-c", test.script)...)
+			w.out.await(t, "runs")
+			_ = p.Process.Signal(test.signal)
+			w.errors.await(t, test.says)
+			w.ends(test.code)
+			if out := w.out.String(); !strings.Contains(out, test.out) || strings.Contains(out, "never") {
+				t.Errorf("printed %s", out)
+			}
+			if a, b := getTask(t, url, "a"), getTask(t, url, "b"); a.Status != test.status || b.Status != schema.Todo {
+				t.Errorf("%+v %+v", a, b)
+			}
+			setTask(t, url, "task.apply", dropBoth)
+		})
+	}
+}
+
+// The second signal kills what the first one did not stop.
+func TestSecondSignalKillsCommands(t *testing.T) {
+	url := tempDaemon(t).urls[0]
+	createTasks(t, url, `{"id":"a","title":"t"}`, `{"id":"b","title":"t"}`)
+	p, w := workProcess(t, url, "--parallel", "2", "--", os.Args[0], awaitSignal, "never")
+	w.out.await(t, "runs a")
+	w.out.await(t, "runs b")
+	_ = p.Process.Signal(syscall.SIGTERM)
+	w.out.await(t, "got terminated\ngot terminated\n")
+	_ = p.Process.Signal(syscall.SIGTERM)
+	w.ends(0)
+	for _, id := range []string{"a", "b"} {
+		if task := getTask(t, url, id); task.Status != schema.Todo || task.LeasedBy != nil {
+			t.Errorf("%+v", task)
+		}
+	}
+}
+
+// A worker that is interrupted while the daemon is away does not try for ever.
+func TestSignalWhileTheDaemonIsAway(t *testing.T) {
+	d := tempDaemon(t)
+	createTasks(t, d.urls[0], `{"id":"a","title":"t"}`)
+	p, w := workProcess(t, d.urls[0], "--", os.Args[0], awaitSignal, "never")
+	w.out.await(t, "runs")
+	d.stop(0)
+	_ = p.Process.Signal(syscall.SIGTERM)
+	w.out.await(t, "got terminated")
+	_ = p.Process.Signal(syscall.SIGTERM)
+	w.errors.await(t, "a could not be released, its claim runs out: ")
+	w.ends(0)
+}
