@@ -49,6 +49,7 @@ type tour struct {
 	daemon  *exec.Cmd
 	watch   *exec.Cmd
 	watched *bufio.Reader
+	lease   string // the token of the last claim that wscat has made
 }
 
 func (r *tour) play(lines []string) {
@@ -144,7 +145,7 @@ func (r *tour) converse(line string, script []string) {
 	r.shown(out, "Connected")
 	for len(script) > 0 {
 		if text, typed := strings.CutPrefix(script[0], "> "); typed {
-			io.WriteString(stdin, text+"\n")
+			io.WriteString(stdin, strings.ReplaceAll(text, "LEASE", r.lease)+"\n")
 			script = script[1:]
 			continue
 		}
@@ -152,7 +153,11 @@ func (r *tour) converse(line string, script []string) {
 		n := 0
 		var got []string
 		for ; n < len(script) && strings.HasPrefix(script[n], "< "); n++ {
-			got = append(got, normal(r.shown(out, "< ")))
+			line := r.shown(out, "< ")
+			if token := lease.FindStringSubmatch(line); token != nil {
+				r.lease = token[1]
+			}
+			got = append(got, normal(line))
 		}
 		for _, want := range script[:n] {
 			if !slices.Contains(got, normal(want)) {
@@ -193,6 +198,7 @@ var (
 	uuid  = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 	clock = regexp.MustCompile(`\d\d:\d\d:\d\d\.\d{3}`)
 	milli = regexp.MustCompile(`\b\d{13}\b`)
+	lease = regexp.MustCompile(`"lease_token":"([^"]+)"`)
 	epoch = regexp.MustCompile(`\b[a-z0-9]{12}-(\d+)"`)
 )
 
@@ -200,6 +206,7 @@ func normal(line string) string {
 	line = uuid.ReplaceAllString(line, "ID")
 	line = clock.ReplaceAllString(line, "TIME")
 	line = milli.ReplaceAllString(line, "MS")
+	line = lease.ReplaceAllString(line, `"lease_token":"LEASE"`)
 	return epoch.ReplaceAllString(line, `EPOCH-$1"`)
 }
 
