@@ -36,8 +36,9 @@ func leaseCommand(name, usage, prints string, action cli.ActionFunc, flag cli.Fl
 		Name:      name,
 		Usage:     usage,
 		ArgsUsage: "[ID [LEASE_TOKEN]]",
-		Description: prints + " The defaults are " + taskVariable + " and " + leaseVariable + ": a command under\n" +
-			"\"descartes work\" need not say what it works on. The exit code is 1 if the claim is over.",
+		Description: prints + " The exit code is 1 if the claim\n" +
+			"is over. The defaults are " + taskVariable + " and " + leaseVariable + ": a command under\n" +
+			"\"descartes work\" need not say what it works on.",
 		Flags:        append(clientFlags(), flag),
 		OnUsageError: onUsageError,
 		Action:       failing(action),
