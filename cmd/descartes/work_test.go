@@ -122,15 +122,18 @@ func TestWorkParallel(t *testing.T) {
 	url := tempDaemon(t).urls[0]
 	createTasks(t, url, `{"id":"a","title":"t"}`, `{"id":"b","title":"t"}`, `{"id":"c","title":"t"}`, `{"id":"d","title":"t","dependencies":["a","b","c"]}`)
 	gates := newGates(t, "a", "b", "c", "d")
-	w := startWork(t, url, "--parallel", "2", "--wait", "0s", "--", "sh", "-c", `echo "runs $DESCARTES_TASK_ID"; read x < "$GATES/$DESCARTES_TASK_ID"`)
+	w := startWork(t, url, "--parallel", "2", "--wait", "0s", "--filter", `{"ids":["a","b","c","d"]}`, "--", "sh", "-c", `echo "runs $DESCARTES_TASK_ID"; read x < "$GATES/$DESCARTES_TASK_ID"`)
 	w.out.await(t, "runs a")
 	w.out.await(t, "runs b")
 	if said := w.errors.String(); strings.Contains(said, "claimed c") {
 		t.Errorf("said %s", said)
 	}
-	for _, id := range []string{"b", "c", "a", "d"} {
-		gates.open(t, id)
-	}
+	gates.open(t, "b")
+	gates.open(t, "c")
+	w.errors.await(t, "done c")
+	awaitExpiry(t, url) // longer than a claim waits beside a command
+	gates.open(t, "a")
+	gates.open(t, "d")
 	w.ends(0)
 	if said := w.errors.String(); strings.Count(said, "done ") != 4 || !strings.Contains(said, "done d") {
 		t.Errorf("said %s", said)
