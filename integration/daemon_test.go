@@ -22,6 +22,9 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
+	if setting := os.Getenv(workerProcess); setting != "" {
+		os.Exit(workAsProcess(setting))
+	}
 	directory, err := os.MkdirTemp("", "descartes-integration")
 	if err == nil {
 		binary = filepath.Join(directory, "descartes")

@@ -315,3 +315,13 @@ func parallel(t *testing.T, n, atATime int, do func(i int) error) {
 		t.Error(first)
 	}
 }
+
+// mustCall is call where nothing may go wrong.
+func mustCall(t *testing.T, p *peer, method string, params any) json.RawMessage {
+	t.Helper()
+	result, err := p.call(method, params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result
+}
