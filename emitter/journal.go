@@ -39,8 +39,9 @@ type Journal interface {
 	TasksAt(ctx context.Context, at int64, after string, limit int) ([]json.RawMessage, error)
 
 	// Leases returns the leases that began or were renewed after the one with the Num
-	// after, in the order of their Nums, and have not ended since. Num is given in
-	// commit order, and never twice.
+	// after, in the order of their Nums, and have not ended since; one that another
+	// writer has ended may be among them, Orphaned. Num is given in commit order, and
+	// never twice.
 	Leases(ctx context.Context, after int64) ([]schema.Lease, error)
 
 	// Bounds asks for the present ends of the journal.

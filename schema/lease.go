@@ -135,7 +135,7 @@ type Lease struct {
 	LengthMS  int64
 	ExpiresAt int64 // Unix milliseconds
 	Source    int64 // the connection with which it ends, 0 for none
-	Orphaned  bool  // that connection cannot be there any more
+	Orphaned  bool  // it is to end: that connection cannot be there any more, or another process has set the task's status
 }
 
 func checkLease(ms *int64) error {

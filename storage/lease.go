@@ -193,8 +193,8 @@ func (t *transaction) endLease(id string) error {
 // leaseColumns are the columns of leases, in the order of scanLease.
 const leaseColumns = `num, task_id, token, seq, length, expires_at, source`
 
-func scanLease(row interface{ Scan(...any) error }) (l schema.Lease, err error) {
-	err = row.Scan(&l.Num, &l.TaskID, &l.Token, &l.Seq, &l.LengthMS, &l.ExpiresAt, &l.Source)
+func scanLease(row interface{ Scan(...any) error }, more ...any) (l schema.Lease, err error) {
+	err = row.Scan(append([]any{&l.Num, &l.TaskID, &l.Token, &l.Seq, &l.LengthMS, &l.ExpiresAt, &l.Source}, more...)...)
 	return l, err
 }
 
@@ -208,11 +208,12 @@ func (d *DB) Leases(ctx context.Context, after int64) ([]schema.Lease, error) {
 	defer rows.Close()
 	var leases []schema.Lease
 	for rows.Next() {
-		l, err := scanLease(rows)
+		var held bool // otherwise another process has ended it
+		l, err := scanLease(rows, &held)
 		if err != nil {
 			return nil, d.readError(err)
 		}
-		l.Orphaned = l.Source != 0 && l.Num <= d.orphans
+		l.Orphaned = !held || l.Source != 0 && l.Num <= d.orphans
 		leases = append(leases, l)
 	}
 	return leases, d.readError(rows.Err())

@@ -40,7 +40,8 @@ func (q *queries) table() []statement {
 		// An index that begins with the status holds all that this reads.
 		{&q.counts, `SELECT status, count(*) FROM tasks GROUP BY status`},
 		{&q.tokens, selectTokens},
-		{&q.leases, `SELECT ` + leaseColumns + ` FROM leases WHERE num > ? ORDER BY num`},
+		{&q.leases, `SELECT ` + leaseColumns + `, EXISTS (SELECT 1 FROM tasks WHERE id = task_id AND leased_by IS NOT NULL)
+			FROM leases WHERE num > ? ORDER BY num`},
 	}
 }
 
