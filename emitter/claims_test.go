@@ -61,6 +61,16 @@ func (w *watch) count(op schema.Op) (n int) {
 	return n
 }
 
+// sizes tells how many changes each group had.
+func (w *watch) sizes() (sizes []int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, group := range w.groups {
+		sizes = append(sizes, len(group))
+	}
+	return sizes
+}
+
 // shown lists the groups that were seen, each as its operations.
 func (w *watch) shown() string {
 	w.mu.Lock()

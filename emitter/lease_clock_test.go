@@ -1,6 +1,7 @@
 package emitter_test
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,8 +14,8 @@ func TestClockIsSetUnderLeases(t *testing.T) {
 	for _, step := range []time.Duration{time.Second, 30 * time.Second, time.Hour, 10_000 * time.Hour} {
 		for _, step := range []time.Duration{step, -step} {
 			t.Run(step.String(), func(t *testing.T) {
-				var ahead time.Duration
-				config := emitter.Config{BookmarkEvery: time.Hour, Now: func() time.Time { return time.Now().Round(0).Add(ahead) }}
+				var ahead atomic.Int64
+				config := emitter.Config{BookmarkEvery: time.Hour, Now: func() time.Time { return time.Now().Round(0).Add(time.Duration(ahead.Load())) }}
 				inBubble(t, config, func(f *fixture) {
 					applied := watchApply(f.journal)
 					f.do(create("a"), create("b"), create("c"))
@@ -23,14 +24,14 @@ func TestClockIsSetUnderLeases(t *testing.T) {
 					token := f.token(claimOf("b", 100))
 					applied.set(func(changes []schema.Change) error {
 						if changes[0].Operations[0].TaskID() == "c" {
-							ahead = step // while the claim is on its way
+							ahead.Store(int64(step)) // while the claim is on its way
 						}
 						return nil
 					})
 					f.token(claimOf("c", 100))
 					after(50 * time.Second)
 					f.must(renew("b", token))
-					ahead -= 2 * step
+					ahead.Add(-2 * int64(step))
 					after(100 * time.Second)
 					r.start = time.Now()
 					lines := r.got()
@@ -46,5 +47,35 @@ func TestClockIsSetUnderLeases(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// Where nobody was there the clock tells how long that was; a lease has its length at
+// most, although the clock was set back meanwhile.
+func TestClockIsSetWhileNobodyIsThere(t *testing.T) {
+	for _, test := range []struct{ step, left time.Duration }{
+		{0, 70 * time.Second},
+		{-time.Second, 71 * time.Second},
+		{-10 * time.Hour, 100 * time.Second},
+		{69 * time.Second, time.Second},
+		{70 * time.Second, 0},
+		{1000 * time.Hour, 0},
+	} {
+		var ahead atomic.Int64
+		config := emitter.Config{Now: func() time.Time { return time.Now().Round(0).Add(time.Duration(ahead.Load())) }}
+		inBubble(t, config, func(f *fixture) {
+			f.do(create("a"))
+			f.token(claimOf("a", 100))
+			f.Close()
+			after(30 * time.Second)
+			ahead.Store(int64(test.step))
+			f = newFixture(f.t, f.journal, config)
+			if test.left > 0 {
+				after(test.left - time.Millisecond)
+				f.expectLeased("a:worker")
+				after(time.Millisecond)
+			}
+			f.expectLeased("a:")
+		})
 	}
 }

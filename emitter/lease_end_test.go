@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,8 +31,8 @@ func TestEndedLeaseIsForgotten(t *testing.T) {
 						synctest.Wait()
 						writes := []*emitter.Write{f.Submit(claimOf("a", 10)), f.Submit(rpc(end))}
 						close(proceed)
-						if answers(writes...); len(applied.groups) != 3 {
-							t.Fatalf("%d groups", len(applied.groups))
+						if answers(writes...); len(applied.sizes()) != 3 {
+							t.Fatalf("%d groups", len(applied.sizes()))
 						}
 					} else {
 						f.token(claimOf("a", 10))
@@ -80,9 +81,9 @@ func TestClaimAfterTheEndInOneCommit(t *testing.T) {
 // leaseHouse is a journal that has nothing but leases.
 type leaseHouse struct {
 	*faulty
-	stored []schema.Lease
-	apply  func(changes []schema.Change) error
-	sizes  []int
+	applied *watch
+	stored  []schema.Lease
+	broken  atomic.Pointer[string] // a task that cannot be written
 }
 
 func (h *leaseHouse) Leases(_ context.Context, after int64) ([]schema.Lease, error) {
@@ -91,20 +92,23 @@ func (h *leaseHouse) Leases(_ context.Context, after int64) ([]schema.Lease, err
 
 // Apply says of each expiry that there was nothing to end.
 func (h *leaseHouse) Apply(_ context.Context, changes []schema.Change) ([]schema.Outcome, []schema.Event, error) {
-	h.sizes = append(h.sizes, len(changes))
-	if err := h.apply(changes); err != nil {
+	if err := h.BeforeApply(changes); err != nil {
 		return nil, nil, err
 	}
 	outcomes := make([]schema.Outcome, len(changes))
 	for i := range outcomes {
 		outcomes[i].Results = []json.RawMessage{json.RawMessage("null")}
+		if broken := h.broken.Load(); broken != nil && changes[i].Operations[0].TaskID() == *broken {
+			outcomes[i] = schema.Outcome{Err: errBroken}
+		}
 	}
 	return outcomes, nil, nil
 }
 
 // newLeaseHouse has n leases that end in a minute.
 func newLeaseHouse(n int) *leaseHouse {
-	h := &leaseHouse{faulty: newFaulty(), apply: func([]schema.Change) error { return nil }}
+	h := &leaseHouse{faulty: newFaulty()}
+	h.applied = watchApply(h.faulty)
 	for i := range n {
 		h.stored = append(h.stored, schema.Lease{
 			Num: int64(i + 1), TaskID: fmt.Sprint("t", i), Token: "x", LengthMS: 60_000,
@@ -124,12 +128,12 @@ func TestManyLeases(t *testing.T) {
 		}
 		defer e.Close()
 		after(time.Minute - time.Millisecond)
-		if s := e.Stats(); s.Leases != 10_000 || len(house.sizes) != 0 {
-			t.Errorf("%d leases, %d commits", s.Leases, len(house.sizes))
+		if s := e.Stats(); s.Leases != 10_000 || len(house.applied.sizes()) != 0 {
+			t.Errorf("%d leases, %d commits", s.Leases, len(house.applied.sizes()))
 		}
 		after(time.Millisecond)
-		if s := e.Stats(); s.Leases != 0 || len(house.sizes) != 40 || house.sizes[0] != 256 {
-			t.Errorf("%d leases are left after %d commits", s.Leases, len(house.sizes))
+		if s := e.Stats(); s.Leases != 0 || len(house.applied.sizes()) != 40 || house.applied.sizes()[0] != 256 {
+			t.Errorf("%d leases are left after %d commits", s.Leases, len(house.applied.sizes()))
 		}
 	})
 }
@@ -162,10 +166,10 @@ func TestLeaseThatIsEndedOutside(t *testing.T) {
 func TestManyLeasesAndAJournalThatRefusesSlowly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		house := newLeaseHouse(2000)
-		house.apply = func([]schema.Change) error {
+		house.applied.set(func([]schema.Change) error {
 			time.Sleep(5 * time.Second)
 			return schema.StorageUnavailable("the disk is failing")
-		}
+		})
 		e, err := emitter.New(t.Context(), house, emitter.Config{})
 		if err != nil {
 			t.Fatal(err)
@@ -181,6 +185,54 @@ func TestManyLeasesAndAJournalThatRefusesSlowly(t *testing.T) {
 		e.Close()
 		if took := time.Since(start); took > 15*time.Second {
 			t.Errorf("Close took %v", took)
+		}
+	})
+}
+
+// A task that cannot be written, because its page is damaged, keeps no other one.
+func TestLeaseThatCannotBeEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		house := newLeaseHouse(600)
+		house.broken.Store(new("t7"))
+		e, err := emitter.New(t.Context(), house, emitter.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		after(time.Minute)
+		if s := e.Stats(); s.Leases != 1 || len(house.applied.sizes()) != 3 {
+			t.Errorf("%d leases are left after %d commits", s.Leases, len(house.applied.sizes()))
+		}
+		after(10 * time.Second)
+		if len(house.applied.sizes()) != 13 {
+			t.Errorf("%d commits", len(house.applied.sizes()))
+		}
+		house.broken.Store(nil)
+		after(time.Second)
+		if s := e.Stats(); s.Leases != 0 || len(house.applied.sizes()) != 14 {
+			t.Errorf("%d leases are left after %d commits", s.Leases, len(house.applied.sizes()))
+		}
+	})
+}
+
+// While a journal refuses it is tried once a second, however many leases are to end.
+func TestManyLeasesAndAJournalThatRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		house := newLeaseHouse(2000)
+		house.applied.set(refuse)
+		e, err := emitter.New(t.Context(), house, emitter.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		after(70*time.Second - time.Millisecond)
+		if len(house.applied.sizes()) != 10 {
+			t.Errorf("it was tried %d times in ten seconds", len(house.applied.sizes()))
+		}
+		house.applied.set(nil)
+		after(time.Second)
+		if s := e.Stats(); s.Leases != 0 {
+			t.Errorf("%d leases are left", s.Leases)
 		}
 	})
 }
