@@ -20,9 +20,11 @@ import (
 
 // TestJournal runs the suite of emitter.Journal on real files. Other processes
 // are played by connections of their own.
-func TestJournal(t *testing.T) {
+func TestJournal(t *testing.T) { journaltest.Run(t, harness()) }
+
+func harness() journaltest.Harness {
 	files := &files{paths: make(map[emitter.Journal]string)}
-	journaltest.Run(t, journaltest.Harness{
+	return journaltest.Harness{
 		Open: func(t journaltest.TB) emitter.Journal {
 			directory, err := os.MkdirTemp("", "journaltest")
 			if err != nil {
@@ -47,7 +49,7 @@ func TestJournal(t *testing.T) {
 			}
 			execute(t, files.path(j), statements...)
 		},
-	})
+	}
 }
 
 // files remembers where the journals of a test are.
