@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -70,7 +69,8 @@ type Emitter struct {
 	retries bool      // the timer for reading again runs
 	leases  leases    // claims whose time runs
 	waiting list.List // of *Write: patient claims, in the order in which they came
-	woken   []*Write  // those of them that are to try again
+	woken   []*Write  // those of them that are to try again, and late ones
+	late    []*Write  // claims that go after those that the commit wakes
 }
 
 // New starts an Emitter over journal, which must stay open until Close returned.
@@ -161,8 +161,10 @@ func (e *Emitter) step(retry, lease <-chan time.Time) (more bool) {
 			return false
 		}
 		e.commit(e.fill([]*Write{w}))
+		e.wakeLate()
 	case <-woken:
 		e.commit(e.wokenGroup())
+		e.wakeLate()
 	case <-e.journal.Moved():
 		e.catchUp()
 		e.refreshLeases()
@@ -188,30 +190,6 @@ func (e *Emitter) finish() {
 	for e.waiting.Len() > 0 {
 		e.settle(e.waiting.Front().Value.(*Write), schema.Outcome{Err: schema.ShuttingDown()})
 	}
-}
-
-// wokenGroup gathers claims that were woken, and what waits behind them.
-func (e *Emitter) wokenGroup() []*Write {
-	tries := min(len(e.woken), maxGroup)
-	group := slices.Clone(e.woken[:tries])
-	e.woken = slices.Delete(e.woken, 0, tries)
-	return e.fill(group)
-}
-
-// fill adds to a group what waits behind it.
-func (e *Emitter) fill(group []*Write) []*Write {
-	for group = slices.Grow(group, min(maxGroup-len(group), len(e.queue))); len(group) < maxGroup; {
-		select {
-		case w, open := <-e.queue:
-			if !open {
-				return group
-			}
-			group = append(group, w)
-		default:
-			return group
-		}
-	}
-	return group
 }
 
 // commit makes the changes of a group durable, announces their events and then

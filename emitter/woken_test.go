@@ -106,9 +106,8 @@ func TestClaimAndReadyTaskInOneCommit(t *testing.T) {
 		third := f.SubmitPatient(byID("b"))
 		f.Submit(rpc(create("c")))
 		close(proceed)
-		// In the first commit other takes a, and third b.
-		f.expectAnswers("c a b", one, other, third)
-		if got := applied.shown(); got != "update none, claim+create a+claim+create b+claim b+create c, claim" {
+		f.expectAnswers("a b waits", one, other, third)
+		if got := applied.shown(); got != "update none, claim+create a+create b+create c, claim+claim+claim b" {
 			t.Errorf("applied %s", got)
 		}
 	})
@@ -158,6 +157,31 @@ func TestWokenClaimsHoldUpNothing(t *testing.T) {
 		if !strings.Contains(got, "bound@2") || !strings.Contains(got, "leased@5") {
 			t.Errorf("ended %s", got)
 		}
+	})
+}
+
+// Those who may wait are served in the order in which they came, also where they share
+// a commit with what they wait for.
+func TestPatientClaimsInOneCommit(t *testing.T) {
+	inBubble(t, emitter.Config{}, func(f *fixture) {
+		applied := watchApply(f.journal)
+		w := f.patient(anything(), filtered(schema.Filter{IDs: []string{"c"}}))
+		proceed := applied.stop()
+		f.Submit(rpc(setStatus("none", schema.Done)))
+		synctest.Wait()
+		f.Submit(rpc(create("a")))
+		w = append(w, f.SubmitPatient(anything()), f.SubmitPatient(anything()))
+		f.Submit(rpc(create("b")))
+		f.Submit(rpc(create("c")))
+		w = append(w, f.SubmitPatient(byID("none")))
+		withdrawn := f.SubmitPatient(anything())
+		go f.Withdraw(withdrawn)
+		synctest.Wait()
+		impatient := f.Submit(anything()) // takes what there is
+		close(proceed)
+		f.expectAnswers("b c waits waits -32001 null a", append(w, withdrawn, impatient)...)
+		f.do(create("d"))
+		f.expectAnswers("b c d waits -32001", w...)
 	})
 }
 

@@ -72,7 +72,6 @@ func (p *play) settle() {
 	p.walk(events, claims, told, notes)
 	for _, a := range waiting {
 		p.checkWaits(a)
-		a.parked = true
 	}
 	p.asked = waiting
 	p.ledger.check()
@@ -168,15 +167,15 @@ func (p *play) made(seq int64) time.Time {
 	return time.Now() // outside
 }
 
-// checkOrder checks that those who want the same of one daemon are served in the order
-// in which they came, where they have waited.
+// checkOrder checks that those who want the same of one daemon, and may wait, are served
+// in the order in which they came.
 func (p *play) checkOrder(claims map[int64]*taken, waiting []*asked) {
 	for _, later := range claims {
-		if !later.parked {
+		if !later.patient {
 			continue
 		}
 		before := func(a *asked) bool {
-			return a.parked && a.daemon == later.daemon && a.key == later.key && a.number < later.number
+			return a.patient && a.daemon == later.daemon && a.key == later.key && a.number < later.number
 		}
 		for _, a := range waiting {
 			if before(a) {
