@@ -21,19 +21,22 @@ func (r *readyRun) step() {
 	r.t.Helper()
 	if len(r.world) > 2*readyIDs { // the marks come first
 		id := slices.Min(slices.Collect(maps.Keys(r.world)))
-		r.alone(schema.Operation{Op: schema.OpDelete, Delete: &schema.DeleteParams{ID: id}})
+		r.settle(r.make(schema.Operation{Op: schema.OpDelete, Delete: &schema.DeleteParams{ID: id}}))
 		return
 	}
 	switch p := r.random.IntN(20); {
-	case p < 6:
-		r.alone(r.operation())
-	case p < 8:
-		r.together()
-	case p < 10:
+	case p < 5:
+		r.settle(r.make(r.operation()))
+	case p < 7:
+		_, err := r.c.Apply(r.t.Context(), r.operations()...)
+		r.settle(err)
+	case p < 9:
+		r.atOnce(r.operations())
+	case p < 11:
 		r.claim()
-	case p < 13 && len(r.held) > 0:
+	case p < 14 && len(r.held) > 0:
 		r.end()
-	case p == 13 && r.random.IntN(3) == 0:
+	case p == 14 && r.random.IntN(3) == 0:
 		r.leasing.Close()
 		r.leasing = r.d.dial()
 	default:
@@ -104,10 +107,8 @@ func (r *readyRun) settle(err error) {
 	}
 }
 
-// alone makes one operation by its own method.
-func (r *readyRun) alone(o schema.Operation) {
-	r.t.Helper()
-	var err error
+// make makes one operation by its own method.
+func (r *readyRun) make(o schema.Operation) (err error) {
 	switch o.Op {
 	case schema.OpCreate:
 		_, err = r.c.Create(r.t.Context(), *o.Create)
@@ -116,18 +117,46 @@ func (r *readyRun) alone(o schema.Operation) {
 	default:
 		_, err = r.c.Delete(r.t.Context(), *o.Delete)
 	}
-	r.settle(err)
+	return err
 }
 
-// together makes several operations in one transaction.
-func (r *readyRun) together() {
-	r.t.Helper()
-	var operations []schema.Operation
-	for range 2 + r.random.IntN(3) {
-		operations = append(operations, r.operation())
+// operations are a few of any kind, or many changes of status and some of dependencies.
+func (r *readyRun) operations() (operations []schema.Operation) {
+	if r.random.IntN(2) == 0 {
+		for range 2 + r.random.IntN(3) {
+			operations = append(operations, r.operation())
+		}
+		return operations
 	}
-	_, err := r.c.Apply(r.t.Context(), operations...)
-	r.settle(err)
+	there := slices.Sorted(maps.Keys(r.world))
+	for range r.random.IntN(1 + 2*len(there)) {
+		o := schema.Operation{Op: schema.OpUpdate, Update: &schema.UpdateParams{ID: there[r.random.IntN(len(there))]}}
+		o.Update.Status = schema.Some(r.status())
+		if id := r.id(); r.random.IntN(4) == 0 && !r.gone(id) {
+			o.Update.ID, o.Update.Dependencies = id, schema.Some(slices.DeleteFunc(r.dependencies(id), r.gone))
+		}
+		operations = append(operations, o)
+	}
+	return append(operations, r.operation())
+}
+
+// atOnce asks for operations in several transactions at the same time: most of them share
+// a commit. Some are refused because of the last operation, when the others are made.
+func (r *readyRun) atOnce(operations []schema.Operation) {
+	r.t.Helper()
+	ended, n := make(chan error), 0
+	for together := range slices.Chunk(operations, 1+r.random.IntN(6)) {
+		if n++; r.random.IntN(3) == 0 {
+			together = append(slices.Clip(together), schema.Operation{Op: schema.OpDelete, Delete: &schema.DeleteParams{ID: "nothing"}})
+		}
+		go func() {
+			_, err := r.c.Apply(r.t.Context(), together...)
+			ended <- err
+		}()
+	}
+	for range n {
+		r.settle(<-ended)
+	}
 }
 
 // claim claims, for a second or until a connection ends.
