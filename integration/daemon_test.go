@@ -202,9 +202,21 @@ func subscribe(t *testing.T, c *client.Client, params schema.SubscribeParams) *c
 
 func create(t *testing.T, c *client.Client, title string) *schema.Task {
 	t.Helper()
-	task, err := c.Create(t.Context(), schema.Draft{Title: title})
+	return createWith(t, c, schema.Draft{Title: title})
+}
+
+func createWith(t *testing.T, c *client.Client, draft schema.Draft) *schema.Task {
+	t.Helper()
+	task, err := c.Create(t.Context(), draft)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return task
+}
+
+func setStatus(t *testing.T, c *client.Client, id string, status schema.Status) {
+	t.Helper()
+	if _, err := c.Update(t.Context(), schema.UpdateParams{ID: id, Patch: schema.Patch{Status: schema.Some(status)}}); err != nil {
+		t.Fatal(err)
+	}
 }

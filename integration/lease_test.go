@@ -87,13 +87,8 @@ func newest(t *testing.T, c *client.Client) string {
 func TestLeaseThatHasEnded(t *testing.T) {
 	d := serve(t, database(t), "--log-level", "warn")
 	c, people := d.dial(), d.dial()
-	setStatus := func(s schema.Status) func(*testing.T, *client.Claimed) {
-		return func(t *testing.T, h *client.Claimed) {
-			patch := schema.Patch{Status: schema.Some(s)}
-			if _, err := people.Update(t.Context(), schema.UpdateParams{ID: h.Task.ID, Patch: patch}); err != nil {
-				t.Fatal(err)
-			}
-		}
+	byPeople := func(s schema.Status) func(*testing.T, *client.Claimed) {
+		return func(t *testing.T, h *client.Claimed) { setStatus(t, people, h.Task.ID, s) }
 	}
 	claimedAgain := func(t *testing.T, h *client.Claimed) {
 		claim(t, people, schema.ClaimParams{AssignedTo: "successor", ID: &h.Task.ID})
@@ -110,14 +105,14 @@ func TestLeaseThatHasEnded(t *testing.T) {
 		code schema.Code
 		how  []func(*testing.T, *client.Claimed)
 	}{
-		{"people took the task back", schema.CodeLeaseLost, []func(*testing.T, *client.Claimed){setStatus(schema.Todo)}},
-		{"people blocked it", schema.CodeLeaseLost, []func(*testing.T, *client.Claimed){setStatus(schema.Blocked)}},
-		{"people finished it", schema.CodeLeaseLost, []func(*testing.T, *client.Claimed){setStatus(schema.Done)}},
+		{"people took the task back", schema.CodeLeaseLost, []func(*testing.T, *client.Claimed){byPeople(schema.Todo)}},
+		{"people blocked it", schema.CodeLeaseLost, []func(*testing.T, *client.Claimed){byPeople(schema.Blocked)}},
+		{"people finished it", schema.CodeLeaseLost, []func(*testing.T, *client.Claimed){byPeople(schema.Done)}},
 		{
 			"people took it back and work on it themselves", schema.CodeLeaseLost,
-			[]func(*testing.T, *client.Claimed){setStatus(schema.Todo), setStatus(schema.InProgress)},
+			[]func(*testing.T, *client.Claimed){byPeople(schema.Todo), byPeople(schema.InProgress)},
 		},
-		{"a successor has it", schema.CodeLeaseLost, []func(*testing.T, *client.Claimed){setStatus(schema.Todo), claimedAgain}},
+		{"a successor has it", schema.CodeLeaseLost, []func(*testing.T, *client.Claimed){byPeople(schema.Todo), claimedAgain}},
 		{"deleted", schema.CodeTaskNotFound, []func(*testing.T, *client.Claimed){func(t *testing.T, h *client.Claimed) {
 			if _, err := people.Delete(t.Context(), schema.DeleteParams{ID: h.Task.ID}); err != nil {
 				t.Fatal(err)
@@ -239,4 +234,31 @@ func mustExec(t *testing.T, db *sql.DB, statement string, arguments ...any) {
 	if _, err := db.ExecContext(t.Context(), statement, arguments...); err != nil {
 		t.Fatal(fmt.Errorf("%s: %w", statement, err))
 	}
+}
+
+// A claim lasts for its time, and ends then, also where the commit that it is made in has
+// the end of the claim before. Another process has the file locked until both are asked
+// for, so that they share a commit.
+func TestLeaseAfterAnotherInOneCommit(t *testing.T) {
+	t.Parallel()
+	d := serve(t, database(t), "--log-level", "warn")
+	c, w := d.dial(), d.waiter()
+	s := subscribe(t, c, schema.SubscribeParams{})
+	first := claimNew(t, c, schema.ClaimParams{AssignedTo: "first"})
+	lock, err := openOutside(t, d.db).BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.pipeline(
+		request(1, schema.MethodCreate, schema.Draft{Title: "waits for the lock", Status: schema.Blocked}),
+		request(2, schema.MethodRelease, schema.ReleaseParams{ID: first.Task.ID, LeaseToken: first.LeaseToken}),
+		request(3, schema.MethodClaim, schema.ClaimParams{AssignedTo: "second", ID: &first.Task.ID, LeaseMS: new(int64(schema.MinLeaseMS))}))
+	if err := lock.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	w.message()
+	w.message()
+	_, second := w.claimed()
+	requireRunsOut(t, s, second.Task.ID, second.ExpiresAt)
+	requireLost(t, c, second, schema.CodeLeaseLost)
 }

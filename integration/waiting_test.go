@@ -15,85 +15,6 @@ func patience(assignedTo string) schema.ClaimParams {
 	return schema.ClaimParams{AssignedTo: assignedTo, WaitMS: new(int64(schema.MaxWaitMS))}
 }
 
-// waiter is a connection with claims that wait.
-type waiter struct {
-	*peer
-	t    *testing.T
-	sent int64     // requests
-	came []message // answers that nobody has asked for yet
-}
-
-func (d *daemon) waiter() *waiter {
-	d.t.Helper()
-	p, err := d.connect()
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	d.t.Cleanup(func() { p.Close() })
-	return &waiter{peer: p, t: d.t}
-}
-
-// wait claims, and returns when the daemon has the claim in its place behind all those
-// before it: when a request after it is answered.
-func (w *waiter) wait(params schema.ClaimParams) (id int64) {
-	w.t.Helper()
-	id, ping := w.sent+1, w.sent+2
-	w.sent = ping
-	w.pipeline(request(id, schema.MethodClaim, params), request(ping, schema.MethodPing, nil))
-	for {
-		m := w.message()
-		if *m.ID == ping {
-			return id
-		}
-		w.came = append(w.came, m)
-	}
-}
-
-// pipeline sends requests at once.
-func (w *waiter) pipeline(requests ...[]byte) {
-	w.t.Helper()
-	var frames []byte
-	for _, r := range requests {
-		frames = append(frames, frame(opText, r)...)
-	}
-	if _, err := w.Write(frames); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-// message gives the next message.
-func (w *waiter) message() message {
-	w.t.Helper()
-	m, err := w.next()
-	if err != nil || m.ID == nil {
-		w.t.Fatalf("message %+v, %v", m, err)
-	}
-	return m
-}
-
-// answer gives the next answer to a claim.
-func (w *waiter) answer() (m message) {
-	w.t.Helper()
-	if len(w.came) == 0 {
-		return w.message()
-	}
-	m, w.came = w.came[0], w.came[1:]
-	return m
-}
-
-// claimed gives the next claim that was answered with a task.
-func (w *waiter) claimed() (id int64, claimed *client.Claimed) {
-	w.t.Helper()
-	m := w.answer()
-	if m.Error != nil {
-		w.t.Fatalf("claim %d: %v", *m.ID, m.Error)
-	}
-	if claimed = decodeClaim(w.t, m.Result); claimed == nil {
-		w.t.Fatalf("claim %d found nothing", *m.ID)
-	}
-	return *m.ID, claimed
-}
-
 // A claim that waits is answered within a few milliseconds of the commit that makes a
 // task ready, whatever that is; 50 ms where another process or daemon has committed.
 //
@@ -162,9 +83,9 @@ func requireMedian(t *testing.T, latencies []time.Duration, limit time.Duration)
 func TestWaitingClaimGetsWhatRunsOut(t *testing.T) {
 	d := serve(t, database(t), "--log-level", "warn")
 	c, w := d.dial(), d.waiter()
-	latencies, claims := make([]time.Duration, 16), make([]*client.Claimed, 16)
-	for range latencies {
-		claimNew(t, c, schema.ClaimParams{AssignedTo: "dozes off", LeaseMS: new(int64(schema.MinLeaseMS))})
+	latencies, claims := make([]time.Duration, crowdClaimsEach), make([]*client.Claimed, crowdClaimsEach)
+	for i := range latencies { // one after the other: each is a measurement
+		claimNew(t, c, schema.ClaimParams{AssignedTo: "dozes off", LeaseMS: new(int64(schema.MinLeaseMS + 20*i))})
 	}
 	for range latencies {
 		w.wait(patience("waiter"))
@@ -183,20 +104,4 @@ func TestWaitingClaimGetsWhatRunsOut(t *testing.T) {
 		latencies[i] = at[i].Sub(time.UnixMilli(end.Timestamp))
 	}
 	requireMedian(t, latencies, 20*time.Millisecond) // the end of the lease has to be committed, too
-}
-
-func createWith(t *testing.T, c *client.Client, draft schema.Draft) *schema.Task {
-	t.Helper()
-	task, err := c.Create(t.Context(), draft)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return task
-}
-
-func setStatus(t *testing.T, c *client.Client, id string, status schema.Status) {
-	t.Helper()
-	if _, err := c.Update(t.Context(), schema.UpdateParams{ID: id, Patch: schema.Patch{Status: schema.Some(status)}}); err != nil {
-		t.Fatal(err)
-	}
 }
