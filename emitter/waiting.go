@@ -38,7 +38,7 @@ func (e *Emitter) settle(w *Write, o schema.Outcome) {
 		e.counts.waiting.Add(-1)
 	}
 	w.answer(o)
-	if w.offered != nil && !took(w.offered, &o) {
+	if w.offered != nil && w.offered.event.ChangeType != schema.Deleted && !took(w.offered, &o) {
 		e.offer(w.offered)
 	}
 }
