@@ -41,6 +41,19 @@ func (a *attempt) finish(ctx context.Context, took time.Duration) outcome {
 	return lost
 }
 
+// decline gives back a task that came when no more were wanted: no command has begun.
+func (w *worker) decline(ctx context.Context, claimed *schema.ClaimResult) {
+	task, err := schema.ParseTask(claimed.Task)
+	if err != nil {
+		w.say("a task was claimed that cannot be read, it goes back when its time is over: %v", err)
+		return
+	}
+	settling, stop := w.settling(ctx)
+	defer stop()
+	a := &attempt{worker: w, id: task.ID, token: claimed.LeaseToken}
+	a.giveBack(settling, schema.Todo, context.Cause(ctx))
+}
+
 // giveBack releases the task of a command that has failed.
 func (a *attempt) giveBack(ctx context.Context, status schema.Status, failure error) outcome {
 	err := a.persist(ctx, func() error {

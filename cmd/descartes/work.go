@@ -51,8 +51,9 @@ func work(ctx context.Context, cmd *cli.Command) error {
 	ctx, killed, stop := twoSignals(ctx)
 	defer stop()
 	w.killed = killed
-	if w.client, err = dial(ctx, cmd, client.Options{Reconnect: true}); err == nil {
+	if err = w.dial(ctx, cmd); err == nil {
 		defer w.client.Close()
+		defer w.claims.Close()
 		w.env = commandEnvironment(cmd)
 		err = w.work(ctx)
 	}
@@ -67,6 +68,17 @@ func work(ctx context.Context, cmd *cli.Command) error {
 		return &exitError{code: exitFailed}
 	}
 	return nil
+}
+
+// dial connects to the daemon, twice.
+func (w *worker) dial(ctx context.Context, cmd *cli.Command) (err error) {
+	if w.client, err = dial(ctx, cmd, client.Options{Reconnect: true}); err != nil {
+		return err
+	}
+	if w.claims, err = dial(ctx, cmd, client.Options{Reconnect: true}); err != nil {
+		_ = w.client.Close() // it has no error
+	}
+	return err
 }
 
 // newWorker reads the command line.

@@ -7,7 +7,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/descartes-tasks/descartes/rpc/client"
 	"github.com/descartes-tasks/descartes/schema"
 )
 
@@ -73,6 +75,28 @@ func TestSignalWhileWorking(t *testing.T) {
 	}
 }
 
+// A worker that was interrupted takes no further task, however long its commands need
+// to end, and not what they give back.
+func TestSignalEndsTheClaimThatWaits(t *testing.T) {
+	url := tempDaemon(t).urls[0]
+	createTasks(t, url, `{"id":"a","title":"t"}`)
+	gates := newGates(t, "end")
+	p, w := workProcess(t, url, "--parallel", "2", "--", "sh", "-c",
+		`trap : TERM; "$SELF" `+awaitSignal+` 0; read x < "$GATES/end"; exit 1`)
+	w.out.await(t, "runs a")
+	awaitWaitingClaims(t, url, 1)
+	_ = p.Process.Signal(syscall.SIGTERM)
+	w.out.await(t, "got terminated")
+	awaitWaitingClaims(t, url, 0)
+	createTasks(t, url, `{"id":"b","title":"t"}`)
+	gates.open(t, "end")
+	w.ends(0)
+	a, b := getTask(t, url, "a"), getTask(t, url, "b")
+	if a.Status != schema.Todo || a.Version != 4 || b.Status != schema.Todo || b.Version != 3 {
+		t.Errorf("%+v %+v", a, b)
+	}
+}
+
 // The second signal kills what the first one did not stop.
 func TestSecondSignalKillsCommands(t *testing.T) {
 	url := tempDaemon(t).urls[0]
@@ -103,4 +127,26 @@ func TestSignalWhileTheDaemonIsAway(t *testing.T) {
 	_ = p.Process.Signal(syscall.SIGTERM)
 	w.errors.await(t, "a could not be released, its claim runs out: ")
 	w.ends(0)
+}
+
+// awaitWaitingClaims waits until so many claims wait at the daemon.
+func awaitWaitingClaims(t *testing.T, url string, n int64) {
+	t.Helper()
+	c, err := client.Dial(t.Context(), url, client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for {
+		stats, err := c.Stats(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if stats.WaitingClaims == n {
+			return
+		}
+		if !pause(t.Context(), 5*time.Millisecond) {
+			t.Fatalf("%d claims wait, not %d", stats.WaitingClaims, n)
+		}
+	}
 }

@@ -186,7 +186,7 @@ func TestWorkHoldsBack(t *testing.T) {
 		asSelf(t)
 		t.Setenv("DESCARTES_URL", url)
 		w := &worker{
-			client: c, params: schema.ClaimParams{AssignedTo: "me"}, command: []string{"sh", "-c", script},
+			client: c, claims: c, params: schema.ClaimParams{AssignedTo: "me"}, command: []string{"sh", "-c", script},
 			wait: -1, parallel: 1, lease: time.Minute, onFailure: schema.Todo, killed: t.Context(),
 			stdout: newScreen(), stderr: newScreen(),
 			pause: func(_ context.Context, d time.Duration) bool {

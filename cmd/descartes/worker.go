@@ -21,6 +21,7 @@ import (
 // waits for the end of the lease.
 type worker struct {
 	client    *client.Client
+	claims    *client.Client // for claims alone: closed as soon as no more are wanted
 	params    schema.ClaimParams
 	command   []string
 	env       []string
@@ -62,6 +63,10 @@ func (w *worker) work(ctx context.Context) error {
 	slots := make(chan struct{}, w.parallel)
 	var running sync.WaitGroup
 	defer running.Wait()
+	// A claim that waits would go on to wait at the daemon while commands end, and take
+	// a task, perhaps one that they give back: only the end of its connection ends it.
+	stop := context.AfterFunc(ctx, func() { _ = w.claims.Close() })
+	defer stop()
 	for {
 		select {
 		case slots <- struct{}{}:
@@ -76,6 +81,9 @@ func (w *worker) work(ctx context.Context) error {
 		switch {
 		case err != nil:
 			return err
+		case claimed != nil && ctx.Err() != nil:
+			w.decline(ctx, claimed)
+			return nil
 		case claimed != nil:
 			running.Go(func() {
 				w.settled(w.attempt(ctx, claimed))
@@ -94,13 +102,14 @@ func (w *worker) work(ctx context.Context) error {
 
 // claim waits for a task. While commands run it is not over when there is none:
 // they may make others ready. It waits a while then, instead of asking on and on.
+// The end of ctx closes w.claims; a task that was given before that is not lost.
 func (w *worker) claim(ctx context.Context, idle bool) (claimed *schema.ClaimResult, err error) {
 	wait := w.wait
 	if !idle && wait >= 0 {
 		wait = max(wait, time.Second)
 	}
 	err = w.persist(ctx, func() (err error) {
-		claimed, err = awaitClaim(w.params, wait, claimer(ctx, w.client))
+		claimed, err = awaitClaim(w.params, wait, claimer(context.WithoutCancel(ctx), w.claims))
 		return err
 	})
 	return claimed, err
