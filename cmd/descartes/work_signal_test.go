@@ -97,6 +97,17 @@ func TestSignalEndsTheClaimThatWaits(t *testing.T) {
 	}
 }
 
+// A command that is stopped hears a signal nevertheless.
+func TestSignalWhileStopped(t *testing.T) {
+	url := tempDaemon(t).urls[0]
+	createTasks(t, url, `{"id":"a","title":"t"}`)
+	p, w := workProcess(t, url, "--", "sh", "-c", `echo runs; kill -STOP $$; sleep 1000`)
+	w.out.await(t, "runs")
+	_ = p.Process.Signal(syscall.SIGTERM)
+	w.errors.await(t, "released a to todo: signal: terminated")
+	w.ends(0)
+}
+
 // The second signal kills what the first one did not stop.
 func TestSecondSignalKillsCommands(t *testing.T) {
 	url := tempDaemon(t).urls[0]
