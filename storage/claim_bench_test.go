@@ -89,5 +89,8 @@ func TestClaimsReadTheirIndex(t *testing.T) {
 		if !strings.Contains(plan, "USING INDEX tasks_ready") || strings.Contains(plan, "TEMP B-TREE FOR ORDER BY") {
 			t.Errorf("%s\nis done with\n%s", query, plan)
 		}
+		if filter.PriorityAtLeast != nil && !strings.Contains(plan, "tasks_ready (<expr><?)") {
+			t.Errorf("%s\nwalks on past the priority that it wants:\n%s", query, plan)
+		}
 	}
 }

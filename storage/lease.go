@@ -98,6 +98,9 @@ func (t *transaction) ready(f *schema.Filter) (*sql.Rows, error) {
 func claimQuery(l *listing) (string, []any) {
 	var p parameters
 	conditions := append([]string{"ready = 1"}, l.conditions(&p)...)
+	if least := l.filter.PriorityAtLeast; least != nil {
+		conditions = append(conditions, claimRank+" <= "+p.add(schema.Critical.Rank()-least.Rank())) // where the walk ends
+	}
 	return `SELECT document FROM tasks WHERE ` + strings.Join(conditions, " AND ") + ` ORDER BY ` + claimOrder, p.values
 }
 

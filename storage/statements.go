@@ -6,8 +6,11 @@ import "database/sql"
 const taskColumns = `title, description, status, priority, complexity, assigned_to, dependencies, metadata,
 	updated_at, version, ready, leased_by, document`
 
+// claimRank is the first column of the index tasks_ready: 0 for the highest priority.
+const claimRank = `CASE priority WHEN 'critical' THEN 0 WHEN 'high' THEN 1 WHEN 'medium' THEN 2 ELSE 3 END`
+
 // claimOrder is that of the index tasks_ready: highest priority first, then oldest.
-const claimOrder = `CASE priority WHEN 'critical' THEN 0 WHEN 'high' THEN 1 WHEN 'medium' THEN 2 ELSE 3 END, created_at, num`
+const claimOrder = claimRank + `, created_at, num`
 
 // statements are those of the writer's connection.
 type statements struct {

@@ -13,7 +13,8 @@ CREATE TABLE leases (
   source     INTEGER NOT NULL DEFAULT 0  -- the connection with which it ends, 0 for none
 );
 
--- The ready tasks in the order in which they are claimed.
+-- The ready tasks in the order in which they are claimed. Who claims of certain assignees
+-- only, and finds none, has not looked into a single row.
 CREATE INDEX tasks_ready ON tasks (
-  (CASE priority WHEN 'critical' THEN 0 WHEN 'high' THEN 1 WHEN 'medium' THEN 2 ELSE 3 END), created_at
+  (CASE priority WHEN 'critical' THEN 0 WHEN 'high' THEN 1 WHEN 'medium' THEN 2 ELSE 3 END), created_at, num, assigned_to
 ) WHERE ready = 1;
