@@ -190,6 +190,9 @@ func (s *session) carryOut(ctx context.Context, p *plan) ([]schema.Task, error) 
 	for place, i := range p.order {
 		operations[place] = schema.Operation{Op: schema.OpCreate, Create: &p.drafts[i]}
 	}
+	if err := s.checkSize(ctx, operations); err != nil {
+		return nil, err
+	}
 	tasks := make([]schema.Task, len(p.order))
 	applied, err := read(ctx, s.daemon, func(conn *client.Client) (*client.Applied, error) { return conn.Apply(ctx, operations...) })
 	if schema.CodeOf(err) == schema.CodeTaskExists && len(p.newIDs) > 0 {
@@ -204,6 +207,29 @@ func (s *session) carryOut(ctx context.Context, p *plan) ([]schema.Task, error) 
 		tasks[i] = *applied.Results[place].Task
 	}
 	return tasks, nil
+}
+
+// What every daemon takes, and what a request has besides its operations.
+const (
+	smallPlan = 64 << 10
+	envelope  = 200
+)
+
+// checkSize refuses a plan that is longer than the messages that the daemon takes. It
+// would close the connection, and with that look as if it were away.
+func (s *session) checkSize(ctx context.Context, operations []schema.Operation) error {
+	encoded, err := schema.Encode(operations)
+	if err != nil || len(encoded) <= smallPlan {
+		return err
+	}
+	info, err := read(ctx, s.daemon, func(conn *client.Client) (*schema.InfoResult, error) { return conn.Info(ctx) })
+	if err != nil {
+		return err
+	}
+	if limit := info.Limits["message"]; int64(len(encoded)+envelope) > limit {
+		return advise("These tasks are %d bytes, and the daemon takes at most %d at a time. No task was created. Create them in several calls: a later one names the tasks of an earlier one by id.", len(encoded), limit)
+	}
+	return nil
 }
 
 // made gives the tasks of a plan if they are all there, those included whose ids

@@ -218,6 +218,19 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// A plan that is longer than the daemon's messages is refused for that: the daemon is
+// not away, and trying again would not help.
+func TestPlanTooLarge(t *testing.T) {
+	a := newAgent(startDaemon(t), "worker", mcp.Options{})
+	task := `{"title":"x","description":"` + long(60_000) + `"}`
+	tasks := func(n int) string { return `{"tasks":[` + strings.Repeat(task+",", n-1) + task + `]}` }
+	a.ok("create_tasks", tasks(17), nil)
+	const want = "at most 1048576 at a time. No task was created. Create them in several calls: a later one names the tasks of an earlier one by id."
+	if says := a.refused("create_tasks", tasks(18)); !strings.HasSuffix(says, want) {
+		t.Error(says)
+	}
+}
+
 // document gives a task as the daemon has it.
 func (d *daemon) document(id string) string {
 	d.t.Helper()
