@@ -107,6 +107,9 @@ func refine(s, task *jsonschema.Schema) {
 		s.Properties[name] = p
 		words[name].addTo(p)
 		refine(p, task)
+		if name == "filter" {
+			boundLists(p)
+		}
 	}
 	if s.Items != nil {
 		refine(s.Items, task)
@@ -114,6 +117,16 @@ func refine(s, task *jsonschema.Schema) {
 	for _, either := range [][]*jsonschema.Schema{s.OneOf, s.AnyOf} {
 		for _, one := range either {
 			refine(one, task)
+		}
+	}
+}
+
+// boundLists says how long the lists of a filter may be, which have the names of single
+// values of a task, and the bounds of those from words.
+func boundLists(filter *jsonschema.Schema) {
+	for _, p := range filter.Properties {
+		if p.Items != nil {
+			p.MinItems, p.MaxItems = nil, new(schema.MaxFilterItems)
 		}
 	}
 }

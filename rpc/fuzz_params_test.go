@@ -32,6 +32,8 @@ func FuzzParams(f *testing.F) {
 		`{"limit":0,"debounce_ms":0}`, `{"limit":1}`, `{"limit":1000}`, `{"limit":1001,"debounce_ms":60000}`, `{"debounce_ms":60001}`,
 		`{"batch":{"max":1,"wait_ms":0}}`, `{"batch":{"max":1000,"wait_ms":60000}}`, `{"batch":{"max":0,"wait_ms":-1}}`, `{"batch":{}}`,
 		`{"operations":[]}`, `{"title":"x","id":""}`, `{"title":"x","metadata":null,"dependencies":null}`, `{"filter":{"ids":[],"text":""}}`,
+		`{"filter":{"assigned_to":[]}}`, `{"filter":{"assigned_to":[` + strings.Repeat("null,", 999) + `null]}}`,
+		`{"filter":{"ids":[` + strings.Repeat(`"a",`, 1000) + `"a"]}}`,
 	} {
 		var object map[string]any
 		check(f, json.Unmarshal([]byte(bound), &object))

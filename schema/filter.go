@@ -26,8 +26,8 @@ type EventFilter struct {
 	StatusChangesOnly bool         `json:"status_changes_only,omitempty"` // a creation and a deletion are such
 }
 
-// maxFilterItems bounds each list of a filter.
-const maxFilterItems = 1000
+// MaxFilterItems bounds each list of a filter.
+const MaxFilterItems = 1000
 
 // Validate checks the values of f. The error is an [Error] with code
 // [CodeInvalidParams] that names the member below "filter".
@@ -42,7 +42,7 @@ func (f *Filter) Validate() error {
 			return err
 		}
 	}
-	if max(len(f.AssignedTo), len(f.IDs), len(f.Status)) > maxFilterItems {
+	if max(len(f.AssignedTo), len(f.IDs), len(f.Status)) > MaxFilterItems {
 		return Invalid("filter", "must have at most 1000 items in a list")
 	}
 	if f.Text != nil && len(*f.Text) > 1000 {
