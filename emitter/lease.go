@@ -22,10 +22,11 @@ const leaseRetry = time.Second
 // if it comes too late. All of this is owned by the writing goroutine.
 type leases struct {
 	byTask map[string]*lease
-	ending leaseHeap // all of byTask, the next to end in front
-	read   int64     // Num of the newest that was read
-	behind bool      // the journal could not be read
-	rest   time.Time // until when none is tried to end, because the journal refused
+	bound  map[int64]map[*lease]struct{} // those of byTask that end with a connection, by that
+	ending leaseHeap                     // all of byTask, the next to end in front
+	read   int64                         // Num of the newest that was read
+	behind bool                          // the journal could not be read
+	rest   time.Time                     // until when none is tried to end, because the journal refused
 }
 
 // lease is one claim.
@@ -50,6 +51,7 @@ func (l *leases) add(stored schema.Lease, now, clock time.Time) {
 		one.end = now // a renewal brings no connection back
 	}
 	l.byTask[stored.TaskID] = one
+	l.bind(one)
 	heap.Push(&l.ending, one)
 }
 
@@ -57,8 +59,25 @@ func (l *leases) add(stored schema.Lease, now, clock time.Time) {
 func (l *leases) forget(one *lease) {
 	if one != nil && l.byTask[one.TaskID] == one {
 		delete(l.byTask, one.TaskID)
+		if delete(l.bound[one.Source], one); len(l.bound[one.Source]) == 0 {
+			delete(l.bound, one.Source)
+		}
 		heap.Remove(&l.ending, one.place)
 	}
+}
+
+// bind remembers the connection with which a lease ends, if there is one.
+func (l *leases) bind(one *lease) {
+	if one.Source == 0 {
+		return
+	}
+	if l.bound == nil {
+		l.bound = make(map[int64]map[*lease]struct{})
+	}
+	if l.bound[one.Source] == nil {
+		l.bound[one.Source] = make(map[*lease]struct{})
+	}
+	l.bound[one.Source][one] = struct{}{}
 }
 
 // postpone lets a lease end at another time.
@@ -94,11 +113,9 @@ func (l *leases) next() (at time.Time, ok bool) {
 
 // abandon ends every lease of a connection that is gone.
 func (l *leases) abandon(source int64, now time.Time) {
-	for _, one := range l.byTask {
-		if one.Source == source {
-			one.broken = true
-			l.postpone(one, now)
-		}
+	for one := range l.bound[source] {
+		one.broken = true
+		l.postpone(one, now)
 	}
 }
 
