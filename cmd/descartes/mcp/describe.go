@@ -87,7 +87,19 @@ func describeType(t reflect.Type) *jsonschema.Schema {
 		panic(fmt.Sprintf("mcp: describe %s: %v", t, err)) // a mistake in the table of tools
 	}
 	refine(s)
+	if t == reflect.TypeFor[updateInput]() {
+		for name, description := range updated {
+			s.Properties[name].Description = description
+		}
+	}
 	return s
+}
+
+// updated says of what update_task takes what is not true of a task, or of a new one.
+var updated = map[string]string{
+	"status":     "todo, blocked or done; in_progress comes with claim_task",
+	"priority":   "how urgent",
+	"complexity": "how much work",
 }
 
 // typeSchemas says of our types what Go's type system cannot.

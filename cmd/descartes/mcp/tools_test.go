@@ -80,6 +80,11 @@ func TestToolsAreDescribed(t *testing.T) {
 			t.Errorf("%s: read only is %t", name, hints.ReadOnlyHint)
 		}
 	}
+	for name, p := range inputs["update_task"].Properties {
+		if strings.Contains(p.Description, "default ") || len(p.Enum) > 0 && strings.Contains(p.Description, "in_progress,") {
+			t.Errorf("update_task.%s is described as %s", name, p.Description)
+		}
+	}
 	if r := a.InitializeResult(); !strings.Contains(r.Instructions, "claim_task") || r.Capabilities.Tools == nil || !r.Capabilities.Resources.Subscribe {
 		t.Errorf("%+v", r)
 	}
