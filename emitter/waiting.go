@@ -25,6 +25,7 @@ func (e *Emitter) park(w *Write, o *schema.Outcome) (parked bool) {
 	w.offered = nil
 	if w.waits == nil {
 		w.waits = e.waiting.PushBack(w)
+		close(w.tried)
 		e.counts.waiting.Add(1)
 	}
 	return true

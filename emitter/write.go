@@ -12,7 +12,8 @@ type Write struct {
 	done    chan struct{}
 	outcome schema.Outcome // written before done is closed
 
-	patient bool // a claim that waits where it finds nothing
+	patient bool          // a claim that waits where it finds nothing
+	tried   chan struct{} // of a patient one: closed when it has found nothing
 
 	// Owned by the writing goroutine.
 	withdrawn bool          // waits no longer
@@ -30,6 +31,14 @@ func (w *Write) Done() <-chan struct{} { return w.done }
 func (w *Write) Outcome() schema.Outcome {
 	<-w.done
 	return w.outcome
+}
+
+// Tried waits until a patient claim was tried once: it has its outcome, or waits.
+func (w *Write) Tried() {
+	select {
+	case <-w.tried:
+	case <-w.done:
+	}
 }
 
 func (w *Write) answer(o schema.Outcome) {
@@ -51,7 +60,7 @@ func (e *Emitter) Submit(change schema.Change) *Write {
 // which they came.
 func (e *Emitter) SubmitPatient(claim schema.Change) *Write {
 	w := newWrite(claim)
-	w.patient = true
+	w.patient, w.tried = true, make(chan struct{})
 	return e.submit(w)
 }
 

@@ -63,6 +63,7 @@ func (s *session) wait(m *method, r *wire.Request, change schema.Change, began t
 	s.waiting++
 	patience := change.Wait() // the change is the emitter's from now on
 	p := pendingWrite{r, m, s.server.config.Emitter.SubmitPatient(change), began}
+	s.patient = p.write
 	go func() {
 		timer := time.NewTimer(patience)
 		defer timer.Stop()

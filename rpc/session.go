@@ -52,6 +52,7 @@ type session struct {
 	deferred []*subscription // to be started once the answer that tells their id is complete
 	starting []*subscription // to be started once unsent is written
 	waiting  int             // claims that wait for a task to become ready
+	patient  *emitter.Write  // the newest of them
 	binds    bool            // a claim may end with this connection
 
 	turn          chan struct{} // of the subscriptions: see emitter.Spec
@@ -281,10 +282,15 @@ func (s *session) run(m *method, r *wire.Request) (result json.RawMessage, err e
 	return result, err
 }
 
-// settleAll waits for every pending write and answers it.
+// settleAll waits for every pending write and answers it. Of claims that may wait it
+// waits for the first try: what comes next sees what they have found at once.
 func (s *session) settleAll() {
 	for len(s.pending) > 0 {
 		s.settle()
+	}
+	if s.patient != nil {
+		s.patient.Tried()
+		s.patient = nil
 	}
 }
 

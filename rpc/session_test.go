@@ -74,6 +74,28 @@ func TestPipelinedWritesAreCommittedInOrderAndSeen(t *testing.T) {
 	}
 }
 
+// A claim that may wait is a write like any other where it need not wait.
+func TestReadSeesThePatientClaimBeforeIt(t *testing.T) {
+	t.Parallel()
+	p := start(t).connect()
+	for i := range 20 {
+		id := fmt.Sprintf("a%d", i)
+		p.call("task.create", `{"id":"`+id+`","title":"t"}`)
+		p.conn.Write([]byte(request(1, "task.claim", `{"assigned_to":"me","wait_ms":60000}`)),
+			[]byte(request(2, "task.get", `{"id":"`+id+`"}`)))
+		for range 2 {
+			if answer := p.next(); !strings.Contains(answer, `"leased_by":"me"`) {
+				t.Fatal(answer)
+			}
+		}
+	}
+	// One that waits holds up nothing.
+	p.conn.Write([]byte(request(1, "task.claim", `{"assigned_to":"me","wait_ms":60000}`)), []byte(request(2, "task.get", `{"id":"a0"}`)))
+	if answer := p.next(); !strings.Contains(answer, `"id":2,`) {
+		t.Error(answer)
+	}
+}
+
 func TestSlowCallHoldsUpNobodyElse(t *testing.T) {
 	t.Parallel()
 	store, option := slowStore()
