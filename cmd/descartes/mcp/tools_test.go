@@ -236,6 +236,18 @@ func TestPlanTooLarge(t *testing.T) {
 	}
 }
 
+// A result of few characters can be of many bytes; what is wrong is named as the agent
+// knows it.
+func TestResultTooLong(t *testing.T) {
+	a := newAgent(startDaemon(t), "worker", mcp.Options{})
+	plan(a, "a")
+	a.ok("claim_task", `{"id":"a"}`, nil)
+	const want = "result is too long: with all other metadata of the task it must be at most 65536 bytes; put more into a file and name it. Correct it and call the tool again; nothing was changed."
+	if says := a.refused("finish_task", `{"id":"a","result":"`+strings.Repeat("語", 30_000)+`"}`); says != want {
+		t.Error(says)
+	}
+}
+
 // document gives a task as the daemon has it.
 func (d *daemon) document(id string) string {
 	d.t.Helper()

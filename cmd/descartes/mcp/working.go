@@ -168,6 +168,9 @@ func finishTask(ctx context.Context, s *session, in *finishInput) (*changed, str
 		params.Metadata = schema.Some(json.RawMessage(metadata))
 	}
 	task, err := write(ctx, s.daemon, func(conn *client.Client) (*schema.Task, error) { return conn.Update(ctx, params) })
+	if coded, ok := errors.AsType[*schema.Error](err); ok && coded.Data.Field == "metadata" {
+		err = schema.Invalid("result", "is too long: with all other metadata of the task it must be at most 65536 bytes; put more into a file and name it")
+	}
 	if err != nil {
 		return nil, "", s.ifLost(ctx, k, err)
 	}
