@@ -12,8 +12,12 @@ import (
 var ErrCompacted = errors.New("journal compacted")
 
 // Code is the code of a JSON-RPC error. Codes are append-only: a client may
-// compare them for ever.
+// compare them for ever. A Code is an error, too, so that
+// errors.Is(err, CodeTaskNotFound) tells whether err is an [Error] with it.
 type Code int
+
+// Error gives the code in words; it is there for errors.Is.
+func (c Code) Error() string { return fmt.Sprintf("error %d", int(c)) }
 
 // The codes. Those above -32100 and below -32000 are Descartes' own (JSON-RPC
 // 2.0, section 5.1, leaves -32000 to -32099 to the server); the others are the
@@ -68,11 +72,16 @@ type ErrorData struct {
 // Error gives the sentence for the caller.
 func (e *Error) Error() string { return e.Message }
 
-// Is tells whether target is an Error with the same code, so that errors.Is
-// compares codes and never text.
+// Is tells whether target is the code of e, or an Error with the same code, so
+// that errors.Is compares codes and never text.
 func (e *Error) Is(target error) bool {
-	t, ok := target.(*Error)
-	return ok && t.Code == e.Code
+	switch t := target.(type) {
+	case Code:
+		return t == e.Code
+	case *Error:
+		return t.Code == e.Code
+	}
+	return false
 }
 
 // CodeOf gives the code that err has on the wire: that of the [Error] inside it,

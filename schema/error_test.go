@@ -13,6 +13,9 @@ func TestErrorsAreTheirCodes(t *testing.T) {
 		errors.Is(wrapped, ErrCompacted) {
 		t.Error("errors.Is does not compare codes")
 	}
+	if !errors.Is(wrapped, CodeTaskNotFound) || errors.Is(wrapped, CodeTaskExists) || errors.Is(ErrCompacted, CodeTaskNotFound) {
+		t.Error("errors.Is does not know codes")
+	}
 	if CodeOf(wrapped) != CodeTaskNotFound || CodeOf(errors.New("x")) != CodeInternal || CodeOf(nil) != CodeInternal {
 		t.Error("CodeOf does not find the code")
 	}
