@@ -171,6 +171,7 @@ func TestRevokedWhileConnected(t *testing.T) {
 	sub, err := c.Subscribe(t.Context(), schema.SubscribeParams{})
 	must(t, err)
 	nextAny(t, sub)
+	must(t, c.Ping(t.Context())) // the daemon knows both connections
 	d.close(wire.ClosePolicy, wire.ReasonRevoked)
 	if _, err := sub.Next(t.Context()); !errors.Is(err, client.ErrUnauthorized) || errors.Is(err, client.ErrDisconnected) {
 		t.Errorf("subscription: %v", err)
