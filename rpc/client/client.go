@@ -74,7 +74,9 @@ type Client struct {
 	calls   *wire.Client
 
 	mu            sync.Mutex
-	subscriptions map[*Subscription]struct{} // not yet closed
+	subscriptions map[*Subscription]struct{} // not yet closed; nil: the Client is
+
+	views sync.WaitGroup // their goroutines; grows only with mu held and subscriptions there
 }
 
 // Dial connects to the daemon at a URL: ws://HOST:PORT/rpc, wss://, or
@@ -171,7 +173,8 @@ func (c *Client) connection(ctx context.Context) (*wire.Client, error) {
 	return fresh, nil
 }
 
-// Close ends every Subscription and the connection, and waits until they are over.
+// Close ends every Subscription, every View and the connection, and waits until they are
+// over.
 // Closing twice is harmless. The error is always nil.
 func (c *Client) Close() error {
 	c.end()
@@ -182,9 +185,21 @@ func (c *Client) Close() error {
 	for s := range subscriptions {
 		_ = s.Close()
 	}
+	c.views.Wait()
 	c.dialing <- struct{}{}
 	defer func() { <-c.dialing }()
 	return c.calls.Close()
+}
+
+// adopt runs the goroutine of a View, which Close waits for. After Close it does not.
+func (c *Client) adopt(follow func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.subscriptions == nil {
+		return false
+	}
+	c.views.Go(follow)
+	return true
 }
 
 // isOver tells whether a connection has ended.

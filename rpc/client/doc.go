@@ -2,7 +2,8 @@
 // vocabulary of package schema and the wire, so it links no database.
 //
 // A [Client] is one connection for calls. An error answer of the daemon is a
-// *schema.Error: errors.Is compares its code, errors.AsType gives its data. Any
+// *schema.Error: errors.Is compares its code, as in
+// errors.Is(err, schema.CodeTaskNotFound), and errors.AsType gives its data. Any
 // other error says that there was no answer: [ErrUnreachable], [ErrUntrusted],
 // [*RefusedError], [ErrDisconnected], [ErrUnauthorized], [ErrClosed], or that of the
 // context.
@@ -13,6 +14,9 @@
 // the daemon stops sending, and the events wait in the journal. None is ever
 // dropped. The price: the events of changes made through the Client are not marked
 // as the connection's own.
+//
+// A [View] is made of a Subscription: it always shows the present tasks, all or those
+// that match a filter, and tells what changes.
 //
 // With [Options.Reconnect] a lost connection is made again: by the next call, and
 // by a Subscription whenever it has to read on. The Subscription continues after

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -37,25 +38,56 @@ func startDaemon(t *testing.T) *daemon {
 
 func (d *daemon) start() {
 	d.t.Helper()
-	ctx := context.Background()
-	db, err := storage.Open(ctx, storage.Config{Path: d.path})
+	address, stop, err := run(d.path, d.address)
 	must(d.t, err)
-	events, err := emitter.New(ctx, db, emitter.Config{})
-	must(d.t, err)
-	server := rpc.NewServer(rpc.Config{Emitter: events, Store: db, Version: "test"})
-	listener, err := net.Listen("tcp", d.address)
-	must(d.t, err)
-	d.address = listener.Addr().String()
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	d.address = address
 	d.stop = func() {
 		d.stop = func() {}
-		if err := errors.Join(server.Shutdown(ctx), <-served); err != nil {
+		if err := stop(); err != nil {
 			d.t.Error(err)
 		}
+	}
+}
+
+// run runs a daemon on a file and gives the address at which it listens.
+func run(path, listen string) (address string, stop func() error, err error) {
+	ctx := context.Background()
+	db, err := storage.Open(ctx, storage.Config{Path: path})
+	if err != nil {
+		return "", nil, err
+	}
+	events, err := emitter.New(ctx, db, emitter.Config{})
+	if err != nil {
+		return "", nil, err
+	}
+	server := rpc.NewServer(rpc.Config{Emitter: events, Store: db, Version: "test"})
+	listener, err := net.Listen("tcp", listen)
+	if err != nil {
+		return "", nil, err
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	return listener.Addr().String(), func() error {
+		err := errors.Join(server.Shutdown(ctx), <-served)
 		events.Close()
-		if err := db.Close(); err != nil {
-			d.t.Error(err)
+		return errors.Join(err, db.Close())
+	}, nil
+}
+
+// runDaemon runs the daemon of an example, at url, until what it gives is called.
+func runDaemon() (stop func()) {
+	folder, err := os.MkdirTemp("", "descartes")
+	if err != nil {
+		panic(err)
+	}
+	address, end, err := run(filepath.Join(folder, "tasks.db"), "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	url = "ws://" + address + "/rpc"
+	return func() {
+		if err := errors.Join(end(), os.RemoveAll(folder)); err != nil {
+			panic(err)
 		}
 	}
 }

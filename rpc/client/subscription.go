@@ -26,11 +26,13 @@ type Subscription struct {
 	life   context.Context // ends with Close, or with the Client's
 	end    context.CancelFunc
 
+	moved func(connected bool) // told, from Next, when the connection is lost and when it is there again
+
 	// Owned by the goroutine that calls Next.
 	pending  []schema.Event // read, not yet delivered
 	progress progress
 	attempt  int   // to connect, since something was received
-	lost     bool  // Options.Disconnected was told
+	lost     bool  // the consumer was told that the connection is lost
 	err      error // why the subscription has ended
 
 	mu   sync.Mutex // held to replace link
@@ -45,7 +47,7 @@ type Subscription struct {
 // with the bookmark that is its first event. If the connection is lost even before
 // that, it begins with the new connection.
 func (c *Client) Subscribe(ctx context.Context, params schema.SubscribeParams) (*Subscription, error) {
-	s := &Subscription{client: c, asked: params}
+	s := &Subscription{client: c, asked: params, moved: func(bool) {}}
 	s.life, s.end = context.WithCancel(c.life)
 	connecting, cancel := bothAlive(ctx, s.life)
 	defer cancel()
@@ -147,8 +149,7 @@ func (s *Subscription) receive(ctx context.Context) error {
 		return err
 	}
 	s.drop()
-	s.lost = true
-	s.client.options.Disconnected(err)
+	s.tellLost(err)
 	return nil
 }
 
@@ -193,6 +194,7 @@ func (s *Subscription) reconnect(ctx context.Context) error {
 		}
 		if s.lost {
 			s.lost = false
+			s.moved(true)
 			s.client.options.Reconnected()
 		}
 		return nil
@@ -201,9 +203,20 @@ func (s *Subscription) reconnect(ctx context.Context) error {
 		s.startOver(expired.Data.ReasonDetail)
 		return nil
 	case IsTemporary(err):
+		s.tellLost(err) // unless it was: here it may have been given up to ask for a snapshot
 		return nil
 	}
 	return err
+}
+
+// tellLost tells the consumer once that there is no connection.
+func (s *Subscription) tellLost(err error) {
+	if s.lost {
+		return
+	}
+	s.lost = true
+	s.moved(false)
+	s.client.options.Disconnected(err)
 }
 
 // startOver tells the consumer that a new snapshot comes.
