@@ -97,6 +97,19 @@ func TestOnlyWireImportsTheWebSocketLibrary(t *testing.T) {
 	}
 }
 
+// A program that imports the client gets no database with it.
+func TestClientLinksNoSQLite(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "../rpc/client").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for path := range strings.FieldsSeq(string(out)) {
+		if strings.Contains(path, "sqlite") || path == module+"/storage" || path == "database/sql" {
+			t.Errorf("rpc/client links %s", path)
+		}
+	}
+}
+
 func TestEveryPackageHasAComment(t *testing.T) {
 	for _, p := range packages(t) {
 		if p.Doc == "" {
