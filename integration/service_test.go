@@ -57,6 +57,15 @@ func (s *service) kill(early ...time.Duration) {
 	s.daemon = serve(s.t, s.db, s.flags...)
 }
 
+// restart ends the daemon cleanly and starts another one.
+func (s *service) restart() {
+	s.t.Helper()
+	s.down.Lock()
+	defer s.down.Unlock()
+	s.daemon.stop()
+	s.daemon = serve(s.t, s.db, s.flags...)
+}
+
 // dial connects a client that connects again, without waiting long.
 func (s *service) dial() *client.Client {
 	s.t.Helper()
