@@ -22,7 +22,8 @@ func TestFollowersMissNothing(t *testing.T) {
 	defer cancel()
 	s := startService(t, database(t), "s")
 	work := newWriting(s)
-	work.begin(ctx, writers)
+	work.begin(t.Context(), writers)
+	work.answers.await(t, 300) // so that there are snapshots that can be cut off
 	followers := map[string]follower{
 		"every event":          &scribe{},
 		"folding":              &folding{},
