@@ -1,0 +1,103 @@
+package clients
+
+import (
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// block gives the first block of a language in a section of docs/clients.md.
+func block(t *testing.T, section, language string) string {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/clients.md")
+	must(t, err)
+	_, text2, found := strings.Cut(string(text), "\n## "+section+"\n")
+	text2, _, _ = strings.Cut(text2, "\n## ")
+	_, text2, shown := strings.Cut(text2, "\n```"+language+"\n")
+	text2, _, ended := strings.Cut(text2, "\n```")
+	if !found || !shown || !ended {
+		t.Fatalf("docs/clients.md shows no %s for %s", language, section)
+	}
+	return text2
+}
+
+// What docs/clients.md shows is the code that is run here.
+func TestDocsShowWhatRuns(t *testing.T) {
+	for section, file := range map[string]string{
+		"rpc-websockets":         "rpc-websockets.mjs",
+		"json-rpc-2.0":           "json-rpc-2.0.mjs",
+		"vscode-ws-jsonrpc":      "vscode-ws-jsonrpc.mjs",
+		"@open-rpc/client-js":    "open-rpc.mjs",
+		"@polkadot/rpc-provider": "polkadot.mjs",
+		"go-ethereum":            "geth_test.go",
+		"sourcegraph/jsonrpc2":   "sourcegraph_test.go",
+	} {
+		text, err := os.ReadFile(file)
+		must(t, err)
+		_, code, found := strings.Cut(string(text), "// docs\n")
+		code, _, ended := strings.Cut(code, "// end\n")
+		if !found || !ended {
+			t.Fatalf("%s has no marks", file)
+		}
+		language := "js"
+		if strings.HasSuffix(file, ".go") {
+			language = "go"
+			code = strings.ReplaceAll(strings.ReplaceAll("\n"+code, "\n\t", "\n"), "url)", `"ws://`+address+`/rpc")`)
+			code = strings.ReplaceAll(code, "url, nil)", `"ws://`+address+`/rpc", nil)`)
+		}
+		if got := block(t, section, language); got != strings.TrimSpace(code) {
+			t.Errorf("docs/clients.md shows for %s\n%s\nand %s has\n%s", section, got, file, code)
+		}
+	}
+}
+
+var (
+	uuid  = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
+	milli = regexp.MustCompile(`\b\d{13}\b`)
+	epoch = regexp.MustCompile(`\b[a-z0-9]{12}-(\d+)"`)
+)
+
+// normal makes a line the same at each run.
+func normal(line string) string {
+	line = milli.ReplaceAllString(uuid.ReplaceAllString(line, "ID"), "MS")
+	return epoch.ReplaceAllString(line, `EPOCH-$1"`)
+}
+
+// The commands with curl print what docs/clients.md says.
+func TestCurl(t *testing.T) {
+	need(t, "curl")
+	host := serve(t)
+	for text := range strings.SplitSeq(block(t, "curl", "console"), "$ ") {
+		command, want, _ := strings.Cut(strings.TrimSpace(text), "\n")
+		if command == "" {
+			continue
+		}
+		out, err := exec.Command("sh", "-c", strings.ReplaceAll(command, address, host)).Output()
+		if got := strings.TrimSpace(string(out)); err != nil || normal(got) != normal(want) {
+			t.Errorf("%s (%v) prints\n%s\nwant\n%s", command, err, got, want)
+		}
+	}
+}
+
+// The program in Python is run where its library is installed; its syntax is checked
+// wherever Python is.
+func TestPython(t *testing.T) {
+	python := need(t, "python3")
+	program := block(t, "Python", "python")
+	check := exec.Command(python, "-c", "import ast, sys; ast.parse(sys.stdin.read())")
+	check.Stdin = strings.NewReader(program)
+	if out, err := check.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if exec.Command(python, "-c", "import websockets.sync.client").Run() != nil {
+		t.Skip("websockets is not installed")
+	}
+	run := exec.Command(python, "-")
+	run.Stdin = strings.NewReader(strings.ReplaceAll(program, address, serve(t)))
+	out, err := run.CombinedOutput()
+	if want := "bookmark None\n-32001 there is no task nothing\ncreated Write the report\n"; err != nil || string(out) != want {
+		t.Errorf("%v: prints\n%s\nwant\n%s", err, out, want)
+	}
+}
