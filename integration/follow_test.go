@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -158,5 +159,51 @@ func repeated[T any](w *writing, write func(ctx context.Context) (T, error), mad
 		default:
 			return result, err
 		}
+	}
+}
+
+// A View of a database that was restored from a backup changes from the one to the other
+// at once: it is never empty, and tells just the differences.
+func TestViewOfARestoredDatabase(t *testing.T) {
+	ctx := t.Context()
+	s := startService(t, database(t), "s")
+	c := s.dial()
+	stays, changes := create(t, c, "stays"), create(t, c, "changes")
+	states, told := make(chan client.State, 10), make(chan string, 10)
+	v, err := c.View(ctx, client.ViewOptions{
+		StateChanged: func(state client.State) { states <- state },
+		Changed:      func(c client.Change) { told <- string(c.Event.ChangeType) + " " + c.Event.TaskID },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	await := func(want string) {
+		t.Helper()
+		if got := <-told; got != want {
+			t.Fatalf("told %s, want %s", got, want)
+		}
+	}
+	await("snapshot " + stays.ID)
+	await("snapshot " + changes.ID)
+	copied := filepath.Join(t.TempDir(), "copy.db")
+	mustRun(t, "backup", "--db", s.db, copied)
+	lost := create(t, c, "lost")
+	await("created " + lost.ID)
+	if _, err := c.Update(ctx, schema.UpdateParams{ID: changes.ID, Patch: schema.Patch{Title: schema.Some("changed")}}); err != nil {
+		t.Fatal(err)
+	}
+	await("updated " + changes.ID)
+	s.daemon.stop()
+	mustRun(t, "restore", "--db", s.db, "--force", copied)
+	s.daemon = serve(t, s.db, s.flags...)
+	await("resync " + lost.ID)
+	await("snapshot " + changes.ID)
+	for _, want := range []client.State{client.Live, client.Away, client.CatchingUp, client.Live} {
+		if got := <-states; got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	if len(told) > 0 || v.Get(changes.ID).Title != "changes" || v.Get(lost.ID) != nil || v.Len() != 2 {
+		t.Errorf("shows %v", v.All())
 	}
 }
