@@ -44,7 +44,7 @@ func withGoEthereum(ctx context.Context, url string) error {
 		return err
 	}
 	defer subscription.Unsubscribe()
-	var created task
+	var created struct{ ID, Title string }
 	err = client.CallContext(ctx, &created, "task.create", map[string]any{"title": "Write the report"})
 	if coded, ok := errors.AsType[rpc.Error](err); ok {
 		return fmt.Errorf("refused with %d", coded.ErrorCode())

@@ -34,7 +34,7 @@ func withSourcegraph(ctx context.Context, url string) error {
 	if err := client.Call(ctx, "task.subscribe", map[string]any{"debounce_ms": 0}, &subscription); err != nil {
 		return err
 	}
-	var created task
+	var created struct{ ID, Title string }
 	err = client.Call(ctx, "task.create", map[string]any{"title": "Write the report"}, &created)
 	if coded, ok := errors.AsType[*jsonrpc2.Error](err); ok {
 		return fmt.Errorf("refused with %d", coded.Code)
