@@ -37,8 +37,12 @@ func TestMain(m *testing.M) {
 // serve starts a daemon with an empty database, and gives its host and port.
 func serve(t *testing.T) string {
 	t.Helper()
-	daemon := exec.Command(binary, "serve", "--listen", "127.0.0.1:0", "--log-level", "error",
-		"--db", filepath.Join(t.TempDir(), "descartes.db"))
+	return serveFile(t, filepath.Join(t.TempDir(), "descartes.db"))
+}
+
+func serveFile(t *testing.T, db string) string {
+	t.Helper()
+	daemon := exec.Command(binary, "serve", "--listen", "127.0.0.1:0", "--log-level", "error", "--db", db)
 	daemon.Stderr = os.Stderr
 	out, err := daemon.StdoutPipe()
 	must(t, err)

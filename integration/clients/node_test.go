@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -17,12 +16,7 @@ import (
 // unsubscribes, in batches where its client can, and checks what it gets.
 func TestNodeClients(t *testing.T) {
 	installPackages(t)
-	scripts, err := filepath.Glob("*.mjs")
-	must(t, err)
-	if len(scripts) != 5 {
-		t.Errorf("the scripts are %v", scripts)
-	}
-	for _, script := range scripts {
+	for _, script := range []string{"json-rpc-2.0.mjs", "open-rpc.mjs", "polkadot.mjs", "rpc-websockets.mjs", "vscode-ws-jsonrpc.mjs"} {
 		t.Run(script, func(t *testing.T) {
 			text, err := os.ReadFile(script)
 			must(t, err)
