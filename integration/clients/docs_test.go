@@ -14,14 +14,14 @@ func block(t *testing.T, section, language string) string {
 	t.Helper()
 	text, err := os.ReadFile("../../docs/clients.md")
 	must(t, err)
-	_, text2, found := strings.Cut(string(text), "\n## "+section+"\n")
-	text2, _, _ = strings.Cut(text2, "\n## ")
-	_, text2, shown := strings.Cut(text2, "\n```"+language+"\n")
-	text2, _, ended := strings.Cut(text2, "\n```")
+	_, rest, found := strings.Cut(string(text), "\n## "+section+"\n")
+	rest, _, _ = strings.Cut(rest, "\n## ")
+	_, rest, shown := strings.Cut(rest, "\n```"+language+"\n")
+	code, _, ended := strings.Cut(rest, "\n```")
 	if !found || !shown || !ended {
 		t.Fatalf("docs/clients.md shows no %s for %s", language, section)
 	}
-	return text2
+	return code
 }
 
 // What docs/clients.md shows is the code that is run here.

@@ -18,7 +18,7 @@ await peer.request('task.get', { id: 'nothing' }).then(null, error => console.lo
 const done = new Promise(resolve => peer.addMethod('task.event', ({ result }) => result.new_status === 'done' && resolve(result)))
 const updated = await peer.request('task.update', { id: task.id, status: 'done' })
 assert.deepEqual((await done).task, updated)
-const answers = await peer.client.requestAdvanced([
+const answers = await peer.requestAdvanced([
   { jsonrpc: '2.0', id: 'a', method: 'task.get', params: [task.id] },
   { jsonrpc: '2.0', id: 'b', method: 'task.get', params: ['nothing'] },
   { jsonrpc: '2.0', id: 'c', method: 'server.ping', params: null },
