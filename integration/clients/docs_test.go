@@ -85,7 +85,10 @@ func TestCurl(t *testing.T) {
 // The program in Python is run where its library is installed; its syntax is checked
 // wherever Python is.
 func TestPython(t *testing.T) {
-	python := need(t, "python3")
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("python3 is not installed")
+	}
 	program := block(t, "Python", "python")
 	check := exec.Command(python, "-c", "import ast, sys; ast.parse(sys.stdin.read())")
 	check.Stdin = strings.NewReader(program)
