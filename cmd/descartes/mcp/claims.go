@@ -51,7 +51,7 @@ func (c *claims) take(ctx context.Context, params schema.ClaimParams) (*client.C
 	params.LeaseMS = new(c.lease.Milliseconds())
 	answers := make(chan answer)
 	c.work.Go(func() {
-		claimed, err := c.ask(params)
+		claimed, err := c.ask(ctx, params)
 		if err == nil && claimed != nil {
 			c.hold(claimed)
 		}
@@ -73,15 +73,29 @@ func (c *claims) take(ctx context.Context, params schema.ClaimParams) (*client.C
 
 // ask makes the claim. One that does not wait is answered at once: the end of the
 // session waits for it too, so that what it brings can be released.
-func (c *claims) ask(params schema.ClaimParams) (*client.Claimed, error) {
-	ctx := c.life
-	if params.WaitMS == nil || *params.WaitMS == 0 {
-		lasting, cancel := context.WithCancel(context.WithoutCancel(c.life))
-		defer cancel()
-		defer context.AfterFunc(c.life, func() { time.AfterFunc(releasePatience, cancel) })()
-		ctx = lasting
+func (c *claims) ask(ctx context.Context, params schema.ClaimParams) (*client.Claimed, error) {
+	if params.WaitMS != nil && *params.WaitMS > 0 {
+		return write(c.life, c.daemon, func(*client.Client) (*client.Claimed, error) { return c.await(ctx, params) })
 	}
-	return write(c.life, c.daemon, func(conn *client.Client) (*client.Claimed, error) { return conn.Claim(ctx, params) })
+	lasting, cancel := context.WithCancel(context.WithoutCancel(c.life))
+	defer cancel()
+	defer context.AfterFunc(c.life, func() { time.AfterFunc(releasePatience, cancel) })()
+	return write(c.life, c.daemon, func(conn *client.Client) (*client.Claimed, error) { return conn.Claim(lasting, params) })
+}
+
+// await makes a claim that waits, over a connection of its own that closes when nobody
+// wants the task any more: nothing else ends the wait at the daemon, where a
+// connection has a few of them.
+func (c *claims) await(ctx context.Context, params schema.ClaimParams) (*client.Claimed, error) {
+	conn, err := c.daemon.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	hangUp := func() { _ = conn.Close() } // it has no error
+	defer hangUp()
+	defer context.AfterFunc(ctx, hangUp)()
+	defer context.AfterFunc(c.life, hangUp)()
+	return conn.Claim(context.WithoutCancel(c.life), params)
 }
 
 func taskID(claimed *client.Claimed) string {
