@@ -27,6 +27,9 @@ const maxSetBack = time.Minute
 // journal could not be read.
 const catchUpRetry = 100 * time.Millisecond
 
+// finishTime is how long Close may take to end leases.
+const finishTime = 5 * time.Second
+
 // Config configures an Emitter. The zero value works.
 type Config struct {
 	Queue         int              // changes that may wait for the next commit; default 1024
@@ -113,6 +116,12 @@ func (e *Emitter) Close() {
 	<-e.done
 }
 
+func (e *Emitter) isClosed() bool {
+	e.admission.RLock()
+	defer e.admission.RUnlock()
+	return e.closed
+}
+
 // Epoch tells the journal from every other one.
 func (e *Emitter) Epoch() string { return e.epoch }
 
@@ -123,7 +132,7 @@ func (e *Emitter) Newest() schema.Cursor { return schema.Cursor{Epoch: e.epoch, 
 func (e *Emitter) run() {
 	defer close(e.done)
 	defer e.finish()
-	for e.endLeases() {
+	for e.endLeases() && !e.isClosed() {
 	}
 	retry, lease := time.NewTimer(0), time.NewTimer(0)
 	defer retry.Stop()
@@ -183,9 +192,10 @@ func (e *Emitter) step(retry, lease <-chan time.Time) (more bool) {
 }
 
 // finish ends what need not be there after the emitter: the leases of connections that
-// are gone, and claims that wait.
+// are gone, as many as there is time for (the others are orphaned at the next start),
+// and claims that wait.
 func (e *Emitter) finish() {
-	for e.endLeases() {
+	for began := time.Now(); e.endLeases() && time.Since(began) < finishTime; {
 	}
 	for e.waiting.Len() > 0 {
 		e.settle(e.waiting.Front().Value.(*Write), schema.Outcome{Err: schema.ShuttingDown()})

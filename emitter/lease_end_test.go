@@ -189,6 +189,29 @@ func TestManyLeasesAndAJournalThatRefusesSlowly(t *testing.T) {
 	})
 }
 
+// A start with very many leases to end can be stopped: the others are ended at the next
+// start.
+func TestStopWhileManyLeasesEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		house := newLeaseHouse(100_000)
+		after(time.Hour)
+		house.applied.set(func([]schema.Change) error {
+			time.Sleep(50 * time.Millisecond) // which is 20 s for all of them
+			return nil
+		})
+		e, err := emitter.New(t.Context(), house, emitter.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		after(time.Second)
+		start := time.Now()
+		e.Close()
+		if took := time.Since(start); took > 6*time.Second {
+			t.Errorf("Close took %v", took)
+		}
+	})
+}
+
 // A task that cannot be written, because its page is damaged, keeps no other one.
 func TestLeaseThatCannotBeEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
