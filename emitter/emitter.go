@@ -72,8 +72,8 @@ type Emitter struct {
 	retries bool      // the timer for reading again runs
 	leases  leases    // claims whose time runs
 	waiting list.List // of *Write: patient claims, in the order in which they came
-	woken   []*Write  // those of them that are to try again, and late ones
-	late    []*Write  // claims that go after those that the commit wakes
+	woken   []*Write  // those of them that are to try again
+	late    []*Write  // claims that go after those, but before the queue
 }
 
 // New starts an Emitter over journal, which must stay open until Close returned.
@@ -161,7 +161,7 @@ func (e *Emitter) setTimers(retry, lease *time.Timer) {
 // step does one of the things that there are to do, unless it was the last.
 func (e *Emitter) step(retry, lease <-chan time.Time) (more bool) {
 	queue, woken := e.queue, chan struct{}(nil)
-	if len(e.woken) > 0 {
+	if len(e.woken)+len(e.late) > 0 {
 		queue, woken = nil, e.always // whoever is in the queue came later
 	}
 	select {
@@ -170,10 +170,8 @@ func (e *Emitter) step(retry, lease <-chan time.Time) (more bool) {
 			return false
 		}
 		e.commit(e.fill([]*Write{w}))
-		e.wakeLate()
 	case <-woken:
 		e.commit(e.wokenGroup())
-		e.wakeLate()
 	case <-e.journal.Moved():
 		e.catchUp()
 		e.refreshLeases()

@@ -8,12 +8,18 @@ import (
 
 // What waits while a commit is under way is the next one: a group of changes.
 
-// wokenGroup gathers claims that were woken, and what waits behind them.
+// wokenGroup gathers claims that were woken, then late ones, and what waits behind them.
 func (e *Emitter) wokenGroup() []*Write {
-	tries := min(len(e.woken), maxGroup)
-	group := slices.Clone(e.woken[:tries])
-	e.woken = slices.Delete(e.woken, 0, tries)
-	return e.fill(group)
+	group := take(nil, &e.woken)
+	return e.fill(take(group, &e.late))
+}
+
+// take moves writes from the front of a list to a group, as many as it has room for.
+func take(group []*Write, from *[]*Write) []*Write {
+	n := min(len(*from), maxGroup-len(group))
+	group = append(group, (*from)[:n]...)
+	*from = slices.Delete(*from, 0, n)
+	return group
 }
 
 // fill adds to a group what waits behind it. A claim that may wait does not go with what
@@ -34,7 +40,7 @@ func (e *Emitter) fill(group []*Write) []*Write {
 	for _, w := range first {
 		add(w)
 	}
-	for len(group)+len(e.late) < maxGroup {
+	for len(group) < maxGroup && len(e.late) < maxGroup {
 		select {
 		case w, open := <-e.queue:
 			if !open {

@@ -97,12 +97,6 @@ func (e *Emitter) wake(w *Write, it *item) {
 	e.woken = append(e.woken, w)
 }
 
-// wakeLate has claims that let others go first be tried next.
-func (e *Emitter) wakeLate() {
-	e.woken = append(e.woken, e.late...)
-	e.late = nil
-}
-
 // withdraw lets a claim wait no longer. One that has not been tried yet is tried once.
 func (e *Emitter) withdraw(w *Write) {
 	w.withdrawn = true

@@ -2,6 +2,7 @@ package emitter_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -185,6 +186,45 @@ func TestPatientClaimsInOneCommit(t *testing.T) {
 	})
 }
 
+// Where nobody came before it a claim needs no commit of its own.
+func TestPatientClaimOfTheFirst(t *testing.T) {
+	inBubble(t, emitter.Config{}, func(f *fixture) {
+		applied := watchApply(f.journal)
+		proceed := applied.stop()
+		f.Submit(rpc(setStatus("none", schema.Done)))
+		synctest.Wait()
+		f.Submit(rpc(create("a")))
+		w := f.SubmitPatient(anything())
+		close(proceed)
+		f.expectAnswers("a", w)
+		if got := applied.shown(); got != "update none, create a+claim" {
+			t.Errorf("applied %s", got)
+		}
+	})
+}
+
+// One that is late stays behind those who waited, also where the task comes to them only
+// because the first one is withdrawn.
+func TestLateClaimAndAWithdrawal(t *testing.T) {
+	for range 50 {
+		inBubble(t, emitter.Config{}, func(f *fixture) {
+			applied := watchApply(f.journal)
+			w := f.patient(anything(), anything())
+			proceed := applied.stop()
+			f.Submit(rpc(setStatus("none", schema.Done)))
+			synctest.Wait()
+			f.Submit(rpc(create("a")))
+			late := f.SubmitPatient(anything())
+			go f.Withdraw(w[0])
+			synctest.Wait()
+			close(proceed)
+			if got := answers(append(w, late)...); got != "a waits waits" && got != "null a waits" {
+				t.Errorf("answered %s", got)
+			}
+		})
+	}
+}
+
 // Nobody who comes when others are woken already is served before them, however many
 // they are.
 func TestNobodyOvertakesTheWoken(t *testing.T) {
@@ -205,6 +245,9 @@ func TestNobodyOvertakesTheWoken(t *testing.T) {
 				late := []*emitter.Write{f.Submit(anything()), f.SubmitPatient(anything())}
 				after(time.Minute)
 				f.expectAnswers("null waits", late...)
+				if sizes := applied.sizes(); slices.Max(sizes) > 256 {
+					t.Errorf("commits of %d", sizes)
+				}
 				for i, w := range waiting {
 					if got, want := answers(w), fmt.Sprintf("t%03d", i); got != want {
 						t.Fatalf("%d got %s", i, got)

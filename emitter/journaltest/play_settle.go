@@ -72,6 +72,7 @@ func (p *play) settle() {
 	p.walk(events, claims, told, notes)
 	for _, a := range waiting {
 		p.checkWaits(a)
+		a.parked = true
 	}
 	p.asked = waiting
 	p.ledger.check()
@@ -168,10 +169,12 @@ func (p *play) made(seq int64) time.Time {
 }
 
 // checkOrder checks that those who want the same of one daemon, and may wait, are served
-// in the order in which they came.
+// in the order in which they came. Where others want something else, one that does not
+// wait yet may get what was for somebody who takes another task.
 func (p *play) checkOrder(claims map[int64]*taken, waiting []*asked) {
 	for _, later := range claims {
-		if !later.patient {
+		other := func(a *asked) bool { return a.patient && a.daemon == later.daemon && a.key != later.key }
+		if !later.patient || !later.parked && slices.ContainsFunc(p.asked, other) {
 			continue
 		}
 		before := func(a *asked) bool {

@@ -23,6 +23,7 @@ type asked struct {
 	known      bool        // want is
 	patient    bool
 	withdrawn  bool
+	parked     bool // waited at the end of an earlier step
 }
 
 // move is something that may happen in a step.
