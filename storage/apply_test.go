@@ -33,7 +33,7 @@ func TestApplyBadOnesInBetween(t *testing.T) {
 	same(t, "events as read again", mustEvents(t, d, 0), events)
 	var got []string
 	for _, o := range outcomes {
-		got = append(got, fmt.Sprint(o.Last, len(o.Results), schema.CodeOf(o.Err)))
+		got = append(got, fmt.Sprint(o.Last, " ", len(o.Results), " ", int(schema.CodeOf(o.Err))))
 	}
 	same(t, "outcomes", got, []string{"1 1 -32603", "1 0 -32001", "2 1 -32603", "2 0 -32003", "2 1 -32603", "4 1 -32603"})
 	refusal, _ := outcomes[1].Err.(*schema.Error)

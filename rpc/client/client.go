@@ -215,6 +215,9 @@ func isOver(conn *wire.Client) bool {
 // bothAlive gives a ctx that ends also when life does, with ErrClosed as its cause.
 func bothAlive(ctx, life context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
+	if life.Err() != nil {
+		cancel(ErrClosed) // now, not in a moment
+	}
 	stop := context.AfterFunc(life, func() { cancel(ErrClosed) })
 	return ctx, func() { stop(); cancel(nil) }
 }
