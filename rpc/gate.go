@@ -9,12 +9,12 @@ import (
 )
 
 // isOpen tells whether a path needs no token: nothing of the user's is there.
-func isOpen(path string) bool {
+func (s *Server) isOpen(path string) bool {
 	switch path {
-	case "/", "/openrpc.json", "/healthz", "/readyz":
+	case "/openrpc.json", "/healthz", "/readyz":
 		return true
 	}
-	return false
+	return s.board.Has(path)
 }
 
 // guarded lets those requests through that may come in, and keeps a panic from being
@@ -30,7 +30,7 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 		why := s.guard.check(r)
 		var holder *schema.Token
 		if why == nil {
-			holder, why = s.access.check(r, isOpen(r.URL.Path))
+			holder, why = s.access.check(r, s.isOpen(r.URL.Path))
 		}
 		if why != nil {
 			s.refuse(w, r, why)

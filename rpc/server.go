@@ -14,6 +14,7 @@ import (
 
 	"github.com/descartes-tasks/descartes/emitter"
 	"github.com/descartes-tasks/descartes/rpc/internal/wire"
+	"github.com/descartes-tasks/descartes/rpc/web"
 	"github.com/descartes-tasks/descartes/schema"
 )
 
@@ -80,6 +81,7 @@ type Server struct {
 	newcomers newcomers
 	methods   map[string]*method
 	discover  func() []byte // the OpenRPC document, made when somebody first asks for it
+	board     *web.Handler
 	http      *http.Server
 
 	mu       sync.Mutex
@@ -103,6 +105,7 @@ func NewServer(config Config) *Server {
 		access:   newAccess(config.Tokens, config.AlwaysTokens, config.Log),
 		visits:   &zerolog.BurstSampler{Burst: visitLines, Period: time.Second},
 		refusals: refusals{log: config.Log, metrics: config.Metrics, count: make(map[string]int)},
+		board:    web.New(),
 		sessions: make(map[*session]struct{}),
 		leaving:  make(chan struct{}),
 	}
@@ -203,7 +206,12 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", s.serveReady)
 	mux.Handle("GET /metrics", s.config.Metrics.handler())
-	mux.HandleFunc("GET /{$}", serveIndex)
+	for _, path := range s.board.Paths() {
+		if path == "/" {
+			path = "/{$}"
+		}
+		mux.Handle("GET "+path, s.board)
+	}
 	return s.guarded(mux)
 }
 
@@ -231,14 +239,6 @@ func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
 func (s *Server) serveDiscover(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Write(s.discover())
-}
-
-func serveIndex(w http.ResponseWriter, r *http.Request) {
-	fmt.Fprintf(w, "Descartes, a task daemon.\n\n"+
-		"ws://%[1]s/rpc             JSON-RPC 2.0 over WebSocket, and POST for one-shot calls\n"+
-		"http://%[1]s/openrpc.json  every method\n"+
-		"http://%[1]s/metrics       for Prometheus\n"+
-		"http://%[1]s/healthz       alive, /readyz: ready\n", r.Host)
 }
 
 // serveWebSocket upgrades the request. It returns at once: the connection then

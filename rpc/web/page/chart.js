@@ -1,0 +1,75 @@
+// Charts as SVG, and the same as a table for who does not see them.
+
+import { h, s } from "./dom.js";
+
+const height = 260, left = 44, right = 12, top = 10, bottom = 28; // as many pixels on a wide screen
+const wide = 1040, narrow = 500;
+const innerHeight = height - top - bottom;
+
+function canvas(width, label, ...content) {
+  return s("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label, class: "chart" }, ...content);
+}
+
+/** A round number that is not below n, and the step of its scale. */
+function scaleOf(n) {
+  const rough = Math.max(1, n) / 4, power = 10 ** Math.floor(Math.log10(rough));
+  const step = Math.max(1, [1, 2, 5, 10].find((factor) => factor * power >= rough) * power);
+  return { step, most: Math.ceil(Math.max(1, n) / step) * step };
+}
+
+function text(x, y, anchor, content) {
+  const element = s("text", { x, y, "text-anchor": anchor });
+  element.textContent = content;
+  return element;
+}
+
+function grid(width, { step, most }) {
+  const lines = [];
+  for (let value = 0; value <= most; value += step) {
+    const y = top + innerHeight * (1 - value / most);
+    lines.push(s("line", { x1: left, x2: width - right, y1: y, y2: y, class: value ? "grid" : "axis" }), text(left - 8, y + 4, "end", value.toLocaleString()));
+  }
+  return lines;
+}
+
+/** Stacked areas: rows of {at, …} with a number for each key, the first key at the bottom. */
+export function areas(label, rows, keys, timeOf) {
+  const innerWidth = wide - left - right;
+  const scale = scaleOf(Math.max(...rows.map((row) => keys.reduce((sum, key) => sum + row[key], 0))));
+  const x = (i) => (left + innerWidth * i / (rows.length - 1)).toFixed(1);
+  const y = (value) => (top + innerHeight * (1 - value / scale.most)).toFixed(1);
+  let below = rows.map(() => 0);
+  const shapes = keys.map((key) => {
+    const above = rows.map((row, i) => below[i] + row[key]);
+    const points = [...above.map((value, i) => `${x(i)},${y(value)}`), ...below.map((value, i) => `${x(i)},${y(value)}`).reverse()];
+    below = above;
+    return s("polygon", { points: points.join(" "), class: `area ${key}` });
+  });
+  const marks = [0, 1, 2, 3, 4].map((k) => {
+    const i = Math.round((rows.length - 1) * k / 4);
+    return text(x(i), height - 8, k === 0 ? "start" : k === 4 ? "end" : "middle", timeOf(rows[i].at));
+  });
+  return canvas(wide, label, ...shapes, ...grid(wide, scale), ...marks);
+}
+
+/** Bars: groups of {name, value}. */
+export function bars(label, groups, kind) {
+  const scale = scaleOf(Math.max(...groups.map(({ value }) => value)));
+  const slot = (narrow - left - right) / groups.length, thick = Math.min(56, slot * 0.7), every = Math.ceil(groups.length / 8);
+  const content = groups.flatMap(({ name, value }, i) => {
+    const tall = innerHeight * value / scale.most, middle = left + slot * (i + 0.5);
+    return [
+      s("rect", { x: middle - thick / 2, y: top + innerHeight - tall, width: thick, height: tall, rx: 2, class: `bar ${kind}` }),
+      value && groups.length <= 12 ? text(middle, top + innerHeight - tall + (tall > 22 ? 15 : -4), "middle", value.toLocaleString()) : null,
+      i % every === 0 ? text(middle, height - 8, "middle", name) : null,
+    ];
+  });
+  return canvas(narrow, label, ...grid(narrow, scale), ...content);
+}
+
+/** The numbers of a chart. */
+export function table(head, rows) {
+  return h("details", { className: "numbers" }, h("summary", {}, "Numbers"),
+    h("table", {}, h("thead", {}, h("tr", {}, ...head.map((name) => h("th", { scope: "col" }, name)))),
+      h("tbody", {}, ...rows.map(([name, ...values]) => h("tr", {}, h("th", { scope: "row" }, String(name)), ...values.map((value) => h("td", {}, value.toLocaleString())))))));
+}

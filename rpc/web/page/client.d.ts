@@ -1,0 +1,124 @@
+// Types of client.js, the small JavaScript client of the daemon.
+
+export type Status = "todo" | "in_progress" | "blocked" | "done";
+export type Priority = "low" | "medium" | "high" | "critical";
+export type Complexity = "trivial" | "simple" | "moderate" | "complex" | "epic";
+
+export interface Task {
+  id: string;
+  title: string;
+  description: string | null;
+  status: Status;
+  priority: Priority;
+  complexity: Complexity;
+  assigned_to: string | null;
+  dependencies: string[];
+  metadata: Record<string, unknown>;
+  created_at: number; // Unix milliseconds
+  updated_at: number;
+  version: number;
+  ready: boolean;
+  leased_by: string | null;
+}
+
+export interface TaskEvent {
+  seq: number;
+  cursor: string;
+  change_type: "created" | "updated" | "deleted";
+  task_id: string;
+  task?: Task; // absent with include_task: false
+  previous_status: Status | null;
+  new_status: Status | null;
+  previous?: Partial<Task>;
+  coalesced: number;
+  left?: true;
+  own?: true;
+  origin: "rpc" | "external" | "lease";
+  actor: string | null;
+  tx_last?: number;
+  timestamp: number;
+}
+
+export interface Filter {
+  status?: Status[];
+  priority_at_least?: Priority;
+  assigned_to?: (string | null)[];
+  ids?: string[];
+  ready?: boolean;
+  text?: string;
+  change_types?: ("created" | "updated" | "deleted")[];
+  status_changes_only?: boolean;
+}
+
+export interface SubscribeParams {
+  filter?: Filter;
+  since?: string; // a cursor, or "start"
+  snapshot?: boolean;
+  debounce_ms?: number;
+  include_task?: boolean;
+  batch?: { max?: number; wait_ms?: number };
+}
+
+export interface Handlers {
+  /** Every task that matches: at first, and whenever the view has to begin anew, because the
+   *  cursor was refused or the journal was pruned. What is not in it is gone. */
+  snapshot?(tasks: Task[]): void;
+  /** A change, in the order of the journal, never twice. */
+  event?(event: TaskEvent): void;
+  /** The past is over. late: how many changes came late, since the connection was lost. */
+  live?(late: number): void;
+  /** Only with since: "start": the journal is told once more from its oldest event. */
+  reset?(): void;
+  /** The daemon refused the subscription for good. */
+  error?(error: RpcError): void;
+}
+
+export interface Subscription {
+  readonly live: boolean;
+  readonly cursor: string | null;
+  close(): void;
+}
+
+export interface Options {
+  /** Sent as the subprotocol bearer.TOKEN. */
+  token?: string;
+  /** Reads a message; default JSON.parse. */
+  parse?(text: string): any;
+  /** Milliseconds to wait before an attempt, which is numbered from 0. Default: 0.25 s, doubled
+   *  up to 10 s, of which half is random. */
+  backoff?(attempt: number): number;
+}
+
+/** Tells of a change of its state by an event "state". */
+export class Client extends EventTarget {
+  /** live: everything that is shown is as of now. catching up: connected, but changes are still
+   *  on the way, or nothing has been heard for 19 s. away: not connected. */
+  readonly state: "live" | "catching up" | "away";
+  readonly reason: "" | "connecting" | "unreachable" | "unauthorized" | "closed";
+  readonly since: number; // Unix milliseconds
+  readonly retryAt: number; // 0: no attempt is planned
+  readonly heardAt: number;
+  readonly url: string;
+
+  /** Rejects with an RpcError that the daemon answered, or a ConnectionError. */
+  call<Result = unknown>(method: string, params?: object | unknown[]): Promise<Result>;
+  /** Default: a snapshot, then every change. */
+  subscribe(params?: SubscribeParams, handlers?: Handlers): Subscription;
+  retry(): void;
+  setToken(token: string): void;
+  close(): void;
+}
+
+export class RpcError extends Error {
+  readonly code: number;
+  readonly reason?: string; // "version_conflict", …
+  readonly data: Record<string, any>;
+}
+
+export class ConnectionError extends Error {
+  /** The request was sent: nobody knows whether it was carried out. */
+  readonly sent: boolean;
+}
+
+/** url: default the daemon that served this page. */
+export function connect(url?: string, options?: Options): Client;

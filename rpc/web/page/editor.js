@@ -1,0 +1,228 @@
+// The dialog in which a task is made or edited. It saves what was changed in it, on the
+// condition that nobody else has changed the task since it was opened.
+
+import { $, h } from "./dom.js";
+import { showConflict } from "./conflict.js";
+import { Dependencies } from "./dependencies.js";
+import { parseExactly } from "./exact.js";
+import { peopleOf } from "./filter.js";
+import { TaskHistory } from "./history.js";
+import { draftOf } from "./store.js";
+import { complexities, nameOf, priorities, quoted, refusalOf, statuses, timeOf, whatOf, whoOf } from "./words.js";
+
+const fresh = { title: "", description: null, status: "todo", priority: "medium", complexity: "moderate", assigned_to: null, dependencies: [], metadata: {} };
+const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+
+export class Editor {
+  #store; #actions; #board; #client;
+  #dialog = $("#editor");
+  #form = $("#editor form");
+  #task = null; // as it was opened; null for a new one
+  #base = fresh; // the fields as they were opened, or as they are since a conflict
+  #version; // the version that base is of
+  #theirs = null; // tells the fields of a conflict that are to be theirs
+  #dependencies; #history;
+  #opener = null;
+  #pristine = ""; // what was in the dialog before somebody wrote there
+  #warned = false; // Esc has been pressed over changes
+
+  constructor(store, actions, board, client) {
+    this.#store = store;
+    this.#actions = actions;
+    this.#board = board;
+    this.#client = client;
+    this.#dependencies = new Dependencies(store, () => {});
+    this.#history = new TaskHistory(client, store);
+    const form = this.#form;
+    for (const [name, values] of [["status", statuses], ["priority", priorities], ["complexity", complexities]]) {
+      form[name].append(...values.map((value) => h("option", { value }, nameOf(value))));
+    }
+    form.addEventListener("submit", (event) => { event.preventDefault(); this.#save(); });
+    form.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); this.#save(); }
+    });
+    $(".close", form).addEventListener("click", () => this.#close());
+    $(".cancel", form).addEventListener("click", () => this.#close());
+    $(".delete", form).addEventListener("click", () => { const { id } = this.#task; this.#close(); this.#actions.remove(id); });
+    this.#dialog.addEventListener("cancel", (event) => this.#cancel(event));
+    this.#dialog.addEventListener("close", () => this.#closed());
+    store.addEventListener("journal", ({ detail }) => this.#heard(detail));
+  }
+
+  /** Opens a task, or a new one in a status. */
+  open(id, status = "todo") {
+    const task = id === null ? null : this.#store.get(id);
+    if (task === undefined || this.#dialog.open) return;
+    this.#opener = document.activeElement;
+    this.#task = task;
+    this.#base = task ? draftOf(task) : { ...fresh, status };
+    this.#version = task?.version;
+    $("#editor-title").textContent = task ? "Edit task" : "New task";
+    $(".delete", this.#form).hidden = !task;
+    $(".save", this.#form).textContent = task ? "Save" : "Create";
+    this.#warned = false;
+    this.#problem("");
+    this.#dropConflict();
+    this.#write(this.#base);
+    this.#facts();
+    this.#history.show(task?.id ?? null);
+    $("#people").replaceChildren(...peopleOf(this.#store).map((value) => h("option", { value })));
+    this.#dialog.showModal();
+    this.#form.elements.title.focus();
+  }
+
+  #write(draft) {
+    const fields = this.#form.elements;
+    for (const name of ["title", "description", "status", "priority", "complexity", "assigned_to"]) fields[name].value = draft[name] ?? "";
+    fields.metadata.value = Object.keys(draft.metadata).length ? JSON.stringify(draft.metadata, null, 2) : "";
+    this.#dependencies.set(draft.dependencies, this.#task?.id ?? "");
+    this.#pristine = this.#raw();
+  }
+
+  // raw is what is in the dialog, as it is.
+  #raw() {
+    const { elements: fields } = this.#form;
+    const names = ["title", "description", "status", "priority", "complexity", "assigned_to", "metadata"];
+    return JSON.stringify([...names.map((name) => fields[name].value), this.#dependencies.ids]);
+  }
+
+  #isDirty() { return this.#raw() !== this.#pristine; }
+
+  // cancel is Esc: it leaves at once only if there is nothing to lose.
+  #cancel(event) {
+    if (!this.#isDirty() || this.#warned) return;
+    event.preventDefault();
+    this.#warned = true;
+    this.#problem("There are changes that are not saved. Esc once more leaves without them.");
+  }
+
+  // read gives the fields as they are in the dialog; it throws what is wrong with them.
+  #read() {
+    const fields = this.#form.elements;
+    if (!fields.title.value.trim()) throw new Wrong("A task needs a title.", fields.title);
+    let metadata = {};
+    if (fields.metadata.value.trim()) {
+      try { metadata = parseExactly(fields.metadata.value); } catch (error) { throw new Wrong(`The metadata is no JSON: ${error.message}.`, fields.metadata); }
+      if (metadata === null || typeof metadata !== "object" || Array.isArray(metadata)) throw new Wrong("The metadata has to be a JSON object, like {\"key\": 1}.", fields.metadata);
+    }
+    const text = (name) => this.#text(fields[name].value, this.#base[name]);
+    return {
+      title: fields.title.value, description: text("description"), status: fields.status.value, priority: fields.priority.value,
+      complexity: fields.complexity.value, assigned_to: text("assigned_to"), dependencies: this.#dependencies.ids, metadata,
+    };
+  }
+
+  // text keeps what a field of a page cannot: empty text, and line ends of another system.
+  #text(value, before) {
+    if (before !== null && value === before.replace(/\r\n?/g, "\n")) return before;
+    return value === "" ? null : value;
+  }
+
+  async #save() {
+    let draft;
+    try { draft = this.#read(); } catch (error) {
+      if (!(error instanceof Wrong)) throw error;
+      this.#problem(error.message);
+      return error.field.focus();
+    }
+    for (const field of this.#theirs?.() ?? []) draft[field] = this.#base[field];
+    const patch = patchOf(this.#base, draft);
+    if (this.#task && Object.keys(patch).length === 0) return this.#close();
+    const save = $(".save", this.#form);
+    save.disabled = true;
+    try {
+      const task = this.#task ? await this.#store.update(this.#task.id, patch, this.#version) : await this.#store.create(draft);
+      this.#opener = null;
+      this.#close();
+      this.#board.follow(task.id);
+    } catch (error) {
+      if (error.reason === "version_conflict") this.#conflict(draft, error.data.task);
+      else this.#problem(`Not saved: ${refusalOf(error)}.`);
+    } finally {
+      save.disabled = false;
+    }
+  }
+
+  #conflict(mine, task) {
+    const theirs = draftOf(task);
+    const titleOf = (id) => this.#store.get(id)?.title ?? id;
+    this.#theirs = showConflict($(".conflict", this.#form), this.#base, mine, theirs, titleOf);
+    this.#write(mine);
+    this.#base = theirs;
+    this.#version = task.version;
+    this.#problem("");
+    $(".conflict input", this.#form)?.focus();
+  }
+
+  #dropConflict() {
+    this.#theirs = null;
+    $(".conflict", this.#form).hidden = true;
+    $(".conflict", this.#form).replaceChildren();
+  }
+
+  // heard tells at once that somebody else changes the task that is open.
+  #heard(event) {
+    if (!this.#dialog.open || event.task_id !== this.#task?.id || event.own) return;
+    this.#facts();
+    if (this.#theirs) return;
+    if (event.change_type === "deleted") this.#problem(`${whoOf(event)} has deleted this task.`);
+    else if (this.#isDirty()) this.#problem(`${whoOf(event)} has changed this task just now: ${whatOf(event)}.`);
+    else { // nothing was written here: show theirs
+      this.#task = event.task;
+      this.#base = draftOf(event.task);
+      this.#version = event.task.version;
+      this.#write(this.#base);
+    }
+  }
+
+  #facts() {
+    const task = this.#task && this.#store.get(this.#task.id);
+    const waiting = task ? this.#store.dependentsOf(task.id).map((id) => quoted(this.#store.get(id).title)) : [];
+    const facts = !task ? [] : [
+      ["Id", task.id], ["Version", String(task.version)], ["Created", timeOf(task.created_at)], ["Changed", timeOf(task.updated_at)],
+      ["Ready", task.ready ? "yes" : "no"], ["Claimed by", task.leased_by ?? "nobody"],
+      ["Needed by", waiting.slice(0, 5).join(", ") + (waiting.length > 5 ? ` and ${waiting.length - 5} more` : "") || "nothing"],
+    ];
+    $(".facts", this.#form).replaceChildren(...facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
+  }
+
+  #problem(text) {
+    const problem = $(".problem", this.#form);
+    problem.textContent = text;
+    problem.hidden = !text;
+  }
+
+  #close() { this.#dialog.close(); }
+
+  #closed() {
+    this.#history.show(null);
+    if (this.#task && this.#store.get(this.#task.id)) this.#board.follow(this.#task.id);
+    else this.#opener?.focus?.();
+    this.#task = null;
+  }
+}
+
+class Wrong extends Error {
+  constructor(message, field) { super(message); this.field = field; }
+}
+
+/** What turns base into draft, as a merge patch. */
+export function patchOf(base, draft) {
+  const patch = {};
+  for (const field of Object.keys(draft)) {
+    if (same(base[field], draft[field])) continue;
+    patch[field] = field === "metadata" ? mergeOf(base.metadata, draft.metadata) : draft[field];
+  }
+  return patch;
+}
+
+function mergeOf(before, after) {
+  const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value) && !JSON.isRawJSON?.(value);
+  const patch = {};
+  for (const key of Object.keys(before)) if (!Object.hasOwn(after, key)) patch[key] = null;
+  for (const [key, value] of Object.entries(after)) {
+    if (Object.hasOwn(before, key) && same(before[key], value)) continue;
+    patch[key] = isObject(value) && isObject(before[key]) ? mergeOf(before[key], value) : value;
+  }
+  return patch;
+}

@@ -1,0 +1,98 @@
+// The connection mark. It says live only while that is so, and when not, since when, what
+// may be missing, and when the next attempt is made.
+
+import { $, announce, h } from "./dom.js";
+import { toast } from "./toast.js";
+import { clockOf, spanOf, timeOf } from "./words.js";
+
+const words = { live: "Live", "catching up": "Catching up", away: "Away" };
+
+export class Status {
+  #client; #store;
+  #button = $("#connection");
+  #details = $("#connection-details");
+  #banner = $("#banner");
+  #leftAt = 0; // when what is shown was last true; 0: it is true, or nothing was shown yet
+  #everLive = false;
+
+  constructor(client, store) {
+    this.#client = client;
+    this.#store = store;
+    client.addEventListener("state", () => this.#show());
+    store.addEventListener("live", ({ detail }) => this.#back(detail));
+    setInterval(() => this.#tick(), 500);
+    $("button", this.#banner).addEventListener("click", () => client.retry());
+    this.#button.addEventListener("click", () => this.#toggle(this.#details.hidden));
+    document.addEventListener("pointerdown", (event) => {
+      if (!event.target.closest("#connection, #connection-details")) this.#toggle(false);
+    });
+    document.addEventListener("keydown", (event) => { if (event.key === "Escape") this.#toggle(false); });
+    this.#show();
+  }
+
+  get #state() { return this.#client.state; }
+
+  #show() {
+    const state = this.#state;
+    if (state === "live") { this.#everLive = true; this.#leftAt = 0; }
+    else if (this.#everLive && !this.#leftAt) this.#leftAt = this.#client.heardAt || Date.now();
+    if (this.#button.dataset.state !== state) {
+      this.#button.dataset.state = state;
+      $(".word", this.#button).textContent = words[state];
+      if (this.#everLive) announce(`Connection: ${words[state]}`);
+    }
+    document.documentElement.dataset.connection = state;
+    this.#tick();
+  }
+
+  // back tells what happened meanwhile.
+  #back(late) {
+    if (!this.#leftAt) return;
+    const missed = late === null ? "The board was read anew" : late === 0 ? "Nothing was missed" : late === 1 ? "One change was caught up" : `${late.toLocaleString()} changes were caught up`;
+    if (late !== 0 || Date.now() - this.#leftAt > 5000) toast(`Back after ${spanOf(Date.now() - this.#leftAt)}. ${missed}.`);
+  }
+
+  #tick() {
+    const away = this.#state === "away" && this.#client.reason !== "unauthorized";
+    const shown = away && (this.#everLive || this.#client.reason === "unreachable");
+    this.#banner.hidden = !shown;
+    if (shown) this.#write($(".what", this.#banner), `${this.#since()} ${this.#next()}`);
+    if (!this.#details.hidden) this.#fill();
+  }
+
+  #since() {
+    return this.#leftAt ? `Away. This is how it was at ${clockOf(this.#leftAt)}; what changed since is missing, and will be caught up.` : "The daemon cannot be reached.";
+  }
+
+  #next() {
+    const { retryAt, reason } = this.#client;
+    if (reason === "connecting") return "Trying now.";
+    return retryAt ? `Next try in ${spanOf(retryAt - Date.now())}.` : "";
+  }
+
+  #toggle(open) {
+    this.#details.hidden = !open;
+    this.#button.ariaExpanded = String(open);
+    if (open) this.#fill();
+  }
+
+  #fill() {
+    const { url, since, heardAt, reason } = this.#client;
+    const state = this.#state;
+    const why = { unreachable: "the daemon cannot be reached", unauthorized: "it asks for a token", connecting: "connecting" }[reason];
+    const lines = [
+      [words[state], { live: "every change is shown at once", "catching up": "changes are still on their way", away: why ?? "" }[state]],
+      ["Since", timeOf(since)],
+      ["Last heard", heardAt ? `${spanOf(Date.now() - heardAt)} ago` : "never"],
+      ["Tasks", this.#store.shown.size.toLocaleString()],
+      ["Daemon", url],
+    ];
+    const key = JSON.stringify(lines);
+    if (key === this.#written) return;
+    this.#written = key;
+    this.#details.replaceChildren(h("dl", {}, ...lines.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
+  }
+  #written = "";
+
+  #write(element, text) { if (element.textContent !== text) element.textContent = text; }
+}

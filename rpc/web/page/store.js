@@ -1,0 +1,166 @@
+// The tasks as they are shown: what the daemon said, with this page's own changes that are
+// not answered yet on top. Whoever shows them is told by the events
+//   "change" (detail: {id, before, after, event}): one task; event is null for own changes
+//   "reset": everything
+//   "journal" (detail: the event): each change as it comes from the daemon
+
+const fields = ["title", "description", "status", "priority", "complexity", "assigned_to", "dependencies", "metadata"];
+
+/** The fields of a task that a client gives. */
+export const draftOf = (task) => Object.fromEntries(fields.map((field) => [field, task[field]]));
+
+export class Store extends EventTarget {
+  shown = new Map(); // by id
+
+  #client;
+  #told = new Map(); // by id, as the daemon said
+  #intents = new Map(); // by id: own changes that are not answered yet, in order
+  #gone = new Map(); // the seq at which a task was deleted
+  #dependents = new Map(); // by id: the ids of those that wait for it
+
+  constructor(client) {
+    super();
+    this.#client = client;
+    this.subscription = client.subscribe({ snapshot: true, debounce_ms: 0 }, {
+      snapshot: (tasks) => this.#restart(tasks),
+      event: (event) => this.#take(event),
+      live: (late) => this.dispatchEvent(new CustomEvent("live", { detail: late })),
+    });
+  }
+
+  get(id) { return this.shown.get(id); }
+
+  /** The dependencies of a task that are not done. */
+  openDependencies(task) {
+    return task.dependencies.filter((id) => this.shown.get(id)?.status !== "done");
+  }
+
+  dependentsOf(id) { return [...this.#dependents.get(id) ?? []].filter((other) => this.shown.has(other)); }
+
+  async create(draft) {
+    const task = {
+      description: null, status: "todo", priority: "medium", complexity: "moderate", assigned_to: null, dependencies: [],
+      metadata: {}, leased_by: null, ready: false, version: 0, created_at: Date.now(), updated_at: Date.now(), ...draft,
+    };
+    task.id ??= newId();
+    return this.#intend(task.id, () => ({ ...task, ready: this.#isReady(task) }), () =>
+      this.#client.call("task.create", { ...draftOf(task), id: task.id }));
+  }
+
+  /** Changes fields; the answer of the daemon rejects as client.call does. */
+  async update(id, patch, expected) {
+    const params = { id, ...patch };
+    if (expected !== undefined) params.expected_version = expected;
+    return this.#intend(id, (task) => this.#patched(task, patch), () => this.#client.call("task.update", params));
+  }
+
+  async delete(id, expected) {
+    const params = expected === undefined ? { id } : { id, expected_version: expected };
+    return this.#intend(id, () => undefined, async () => {
+      const { version } = await this.#client.call("task.delete", params);
+      this.#forget(id, version);
+    });
+  }
+
+  // intend shows a change at once, and takes it back when it is answered: by then the
+  // answer is what is shown, or it was refused.
+  async #intend(id, change, send) {
+    const intents = this.#intents.get(id) ?? [];
+    this.#intents.set(id, intents);
+    intents.push(change);
+    this.#refresh(id, null);
+    try {
+      const answer = await send();
+      if (answer) this.#learn(answer);
+      return answer;
+    } finally {
+      intents.splice(intents.indexOf(change), 1);
+      if (intents.length === 0) this.#intents.delete(id);
+      this.#refresh(id, null);
+    }
+  }
+
+  #patched(task, patch) {
+    if (!task) return task;
+    const next = { ...task, ...patch };
+    next.metadata = task.metadata; // a merge patch; nothing shows it before the answer
+    next.dependencies ??= [];
+    if (next.status !== "in_progress") next.leased_by = null;
+    next.ready = this.#isReady(next);
+    return next;
+  }
+
+  #isReady(task) {
+    return task.status === "todo" && task.leased_by === null && this.openDependencies(task).length === 0;
+  }
+
+  #restart(tasks) {
+    this.#told = new Map(tasks.map((task) => [task.id, task]));
+    this.#gone.clear();
+    this.#dependents.clear();
+    this.shown = new Map(this.#told);
+    for (const task of tasks) this.#index(task.id, [], task.dependencies);
+    for (const id of this.#intents.keys()) this.#refresh(id, null);
+    this.dispatchEvent(new Event("reset"));
+  }
+
+  #take(event) {
+    if (event.change_type === "deleted") this.#forget(event.task_id, event.seq, event);
+    else this.#learn(event.task, event);
+    this.dispatchEvent(new CustomEvent("journal", { detail: event }));
+  }
+
+  // learn takes what the daemon says of a task, unless something newer is known: answers
+  // and events come in either order.
+  #learn(task, event = null) {
+    const known = Math.max(this.#told.get(task.id)?.version ?? 0, this.#gone.get(task.id) ?? 0);
+    if (task.version > known) {
+      this.#told.set(task.id, task);
+      this.#gone.delete(task.id);
+    }
+    this.#refresh(task.id, event);
+  }
+
+  #forget(id, seq, event = null) {
+    if ((this.#told.get(id)?.version ?? 0) > seq) return;
+    this.#told.delete(id);
+    this.#gone.set(id, seq);
+    this.#refresh(id, event);
+  }
+
+  #refresh(id, event) {
+    const before = this.shown.get(id);
+    let after = this.#told.get(id);
+    for (const change of this.#intents.get(id) ?? []) after = change(after);
+    if (after) this.shown.set(id, after);
+    else this.shown.delete(id);
+    if (before === after && !event) return;
+    this.#index(id, before?.dependencies ?? [], after?.dependencies ?? []);
+    this.dispatchEvent(new CustomEvent("change", { detail: { id, before, after, event } }));
+    if ((before?.status === "done") === (after?.status === "done") && before?.title === after?.title) return;
+    for (const other of this.dependentsOf(id)) { // what they wait for reads differently
+      const task = this.shown.get(other);
+      this.dispatchEvent(new CustomEvent("change", { detail: { id: other, before: task, after: task, event: null } }));
+    }
+  }
+
+  #index(id, before, after) {
+    if (before === after) return;
+    for (const dependency of before) this.#dependents.get(dependency)?.delete(id);
+    for (const dependency of after) {
+      if (!this.#dependents.has(dependency)) this.#dependents.set(dependency, new Set());
+      this.#dependents.get(dependency).add(id);
+    }
+  }
+}
+
+// newId makes a UUIDv7: creating is safe to repeat with an id of one's own.
+function newId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  const now = Date.now();
+  for (let i = 0; i < 6; i++) bytes[i] = Math.floor(now / 2 ** (40 - 8 * i)) & 0xff;
+  bytes[6] = bytes[6] & 0x0f | 0x70;
+  bytes[8] = bytes[8] & 0x3f | 0x80;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+}
