@@ -150,7 +150,7 @@ export class Board {
     const to = card.button.getBoundingClientRect();
     copy.tabIndex = -1;
     copy.removeAttribute("data-id");
-    copy.classList.remove("dragged");
+    copy.classList.remove("dragged", "landing");
     copy.classList.add("flying");
     Object.assign(copy.style, { left: `${to.left}px`, top: `${to.top}px`, width: `${to.width}px` });
     $("#flights").append(copy);

@@ -62,6 +62,7 @@ export class Drag {
     const rect = card.button.getBoundingClientRect();
     const ghost = card.button.cloneNode(true);
     ghost.removeAttribute("data-id");
+    ghost.classList.remove("landing");
     ghost.classList.add("ghost");
     Object.assign(ghost.style, { width: `${rect.width}px`, left: "0", top: "0" });
     $("#flights").append(ghost);

@@ -119,6 +119,8 @@ export class Editor {
   }
 
   async #save() {
+    const save = $(".save", this.#form);
+    if (save.disabled) return; // it is being saved
     let draft;
     try { draft = this.#read(); } catch (error) {
       if (!(error instanceof Wrong)) throw error;
@@ -128,7 +130,6 @@ export class Editor {
     for (const field of this.#theirs?.() ?? []) draft[field] = this.#base[field];
     const patch = patchOf(this.#base, draft);
     if (this.#task && Object.keys(patch).length === 0) return this.#close();
-    const save = $(".save", this.#form);
     save.disabled = true;
     try {
       const task = this.#task ? await this.#store.update(this.#task.id, patch, this.#version) : await this.#store.create(draft);

@@ -1,0 +1,159 @@
+package integration
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"github.com/descartes-tasks/descartes/rpc/client"
+	"github.com/descartes-tasks/descartes/schema"
+)
+
+// boardTest is what the parts of TestBoard have.
+type boardTest struct {
+	t       *testing.T
+	daemon  *daemon
+	browser context.Context
+	c       *client.Client
+}
+
+func (b *boardTest) open(query string) *window {
+	b.t.Helper()
+	return openBoard(b.t, b.browser, b.daemon, query)
+}
+
+// update changes a task from elsewhere.
+func (b *boardTest) update(id string, patch map[string]any) {
+	b.t.Helper()
+	patch["id"] = id
+	if err := b.c.Call(b.t.Context(), schema.MethodUpdate, patch, nil); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// touch drags a card with a finger, which has to rest on it for a moment.
+func (b *boardTest) touch(w *window, id string, to schema.Status) {
+	b.t.Helper()
+	from, over := w.center(cardOf(id)), w.center(columnOf(to))
+	finger := func(kind input.DispatchTouchEventType, at ...point) {
+		points := make([]*input.TouchPoint, 0, 1)
+		for _, p := range at {
+			points = append(points, &input.TouchPoint{X: p.X, Y: p.Y})
+		}
+		w.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+			_, err := cdp.Call(ctx, t, input.DispatchTouchEvent, input.DispatchTouchEventParams{Type: kind, TouchPoints: points})
+			return err
+		}))
+	}
+	finger(input.DispatchTouchEventTypeTouchStart, from)
+	w.until(`document.querySelector(".ghost")`)
+	finger(input.DispatchTouchEventTypeTouchMove, point{from.X + 20, from.Y + 5})
+	finger(input.DispatchTouchEventTypeTouchMove, over)
+	w.until(`document.querySelector(".column.target")?.dataset.status === ` + quote(string(to)))
+	finger(input.DispatchTouchEventTypeTouchEnd)
+	w.awaitStatus(id, string(to))
+}
+
+// A conflict shows mine and theirs, field by field.
+func boardConflict(t *testing.T, b *boardTest) {
+	task := create(t, b.c, "The title")
+	w := b.open("")
+	w.click(cardOf(task.ID))
+	w.until(`document.querySelector("#editor").open`)
+	w.fill("title", "My title")
+	w.choose("priority", "high")
+	b.update(task.ID, map[string]any{"title": "Their title", "complexity": "epic"})
+	w.until(`document.querySelector("#editor .problem").textContent.includes("has changed this task just now")`)
+	w.click("#editor .save")
+	w.until(`!document.querySelector(".conflict").hidden`)
+	got := w.eval(`[...document.querySelectorAll(".conflict fieldset")].map(f => f.querySelector("legend").textContent + ": " +
+		[...f.querySelectorAll(".choice")].map(c => c.textContent + (c.querySelector("input").checked ? "*" : "")).join(", ")).join("; ")`)
+	if want := "title: mineMy title*, theirsTheir title; priority: minehigh*, theirsmedium; complexity: minemoderate, theirsepic*"; got != want {
+		t.Errorf("the conflict shows %s, want %s", got, want)
+	}
+	w.click(`.conflict [name="choose-title"][value="theirs"]`)
+	w.click("#editor .save")
+	w.until(`!document.querySelector("#editor").open`)
+	now, err := b.c.Get(t.Context(), task.ID)
+	if err != nil || now.Title != "Their title" || now.Priority != "high" || now.Complexity != "epic" {
+		t.Errorf("saved %+v, %v", now, err)
+	}
+	w.awaitTruth()
+}
+
+// What is refused is taken back, and said.
+func boardRefused(t *testing.T, b *boardTest) {
+	one, two := create(t, b.c, "One"), create(t, b.c, "Two")
+	b.update(two.ID, map[string]any{"dependencies": []string{one.ID}})
+	w := b.open("")
+	w.click(cardOf(one.ID))
+	w.click("#dependency-search")
+	w.press("two")
+	w.until(`document.querySelector("#dependency-options [role=option]")`)
+	w.press(kb.Enter)
+	w.click("#editor .save")
+	w.until(`document.querySelector("#editor .problem").textContent.startsWith("Not saved: ")`)
+	w.press(kb.Escape)
+	w.press(kb.Escape)
+	w.until(`!document.querySelector("#editor").open`)
+	w.awaitTruth()
+	b.daemon.kill()
+	w.until(`connected() === "away"`)
+	w.drag(two.ID, schema.Done)
+	w.until(`document.querySelector(".toast.bad")?.textContent.includes("“Two” stays in To do: the daemon is away.")`)
+	w.awaitStatus(two.ID, "todo")
+	w.until(`!document.querySelector("#banner").hidden && document.querySelector("#banner").textContent.includes("what changed since is missing")`)
+}
+
+// What a task says is text wherever it is shown.
+func boardText(t *testing.T, b *boardTest) {
+	const attack = `<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>"><svg onload=window.hacked=1>{{7*7}}javascript:window.hacked=1`
+	metadata, _ := json.Marshal(map[string]string{attack: attack})
+	first, err := b.c.Create(t.Context(), schema.Draft{
+		Title: attack, Description: new(attack), AssignedTo: new(attack[:120]), Metadata: metadata,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := b.c.Create(t.Context(), schema.Draft{Title: attack + "2", Dependencies: []string{first.ID}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := b.open("?text=img&assigned_to=" + "%3Cimg%20src%3Dx%20onerror%3Dwindow.hacked%3D1%3E")
+	w.click("#filter [type=reset]")
+	w.until(fmt.Sprintf(`textOf(card(%q), "title") === %s`, first.ID, quote(attack)))
+	w.eval(`(document.querySelector("#filter [name=assigned_to]").focus(), "")`)
+	w.click(cardOf(second.ID))
+	w.until(`document.querySelector("#editor .chip span").textContent === ` + quote(attack))
+	w.click("#editor .history summary")
+	w.until(`document.querySelector("#editor .history li")`)
+	w.press(kb.Escape)
+	w.click(cardOf(first.ID))
+	w.until(`document.querySelector("#editor [name=metadata]").value.includes("onerror")`)
+	b.update(first.ID, map[string]any{"title": attack + "3", "status": "done"})
+	w.until(`document.querySelector("#editor [name=title]").value.endsWith("3")`)
+	w.press(kb.Escape)
+	w.press("a")
+	w.until(`[...document.querySelectorAll("#activity-list .what")].some(e => e.textContent.includes("title was"))`)
+	w.press("f")
+	w.until(`document.querySelector("#flow-charts svg")`)
+	w.press("b")
+	w.drag(second.ID, schema.Blocked)
+	w.press(kb.Delete)
+	w.until(`document.querySelector(".toast")`)
+	found := w.eval(`JSON.stringify([window.hacked ?? 0, document.querySelectorAll("main img, main script, dialog img, dialog script, .toast img, main svg:not(.chart)").length])`)
+	if found != "[0,0]" {
+		t.Errorf("markup of a task came to life: %s", found)
+	}
+	if html := w.eval(`document.querySelector("#announcer").innerHTML`); strings.Contains(html, "<img") {
+		t.Error(html)
+	}
+	w.awaitTruth()
+}
