@@ -28,6 +28,9 @@ func TestBoard(t *testing.T) {
 		{"conflict", boardConflict},
 		{"refused", boardRefused},
 		{"text is text", boardText},
+		{"away", boardAway},
+		{"stalled", boardStalled},
+		{"token", boardToken},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			d := serve(t, database(t))
