@@ -31,6 +31,8 @@ func TestBoard(t *testing.T) {
 		{"away", boardAway},
 		{"stalled", boardStalled},
 		{"token", boardToken},
+		{"axe", boardAxe},
+		{"5,000 tasks", boardLarge},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			d := serve(t, database(t))

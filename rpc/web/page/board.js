@@ -17,6 +17,7 @@ export class Board {
   #stale = true; // everything has to be drawn anew
   #frame = 0; #glide = false;
   #from = new Map(); // by id: where a card comes from, after a drag
+  #marked = null; // when there were cards first, for who measures
   #focus = null; // the id of a card that gets the focus when it is drawn
 
   constructor(store, filter) {
@@ -86,6 +87,7 @@ export class Board {
     else if (this.#dirty.size > 0) this.#apply();
     for (const column of Object.values(this.columns)) column.draw(glide);
     this.#tellShown();
+    if (this.#where.size > 0 && !this.#marked) this.#marked = performance.mark("first-cards");
     this.#keepFocus(focused);
     for (const flight of flights) this.#fly(flight);
     for (const [id, event] of this.#dirty) this.#light(id, event);

@@ -38,9 +38,8 @@ export function writeCard(card, task, open, titleOf) {
   parts.mark.textContent = mark;
   parts.who.textContent = who;
   Object.assign(button.dataset, { priority: task.priority, mark });
-  button.title = [task.title, waits && "Waits for " + open.map(titleOf).slice(0, 8).join(", ")].filter(Boolean).join("\n");
-  button.ariaLabel = [task.title, `${task.priority} priority`, task.complexity,
-    who && (claimed ? `claimed by ${who}` : `assigned to ${who}`), mark === "ready" && "ready", waits].filter(Boolean).join(", ");
+  const hint = [task.title.length > 50 && task.title, waits && "Waits for " + open.map(titleOf).slice(0, 8).join(", ")];
+  button.title = hint.filter(Boolean).join("\n");
 }
 
 const shines = 1600, newsStays = 5000;
