@@ -31,6 +31,9 @@ func TestBoard(t *testing.T) {
 		{"away", boardAway},
 		{"stalled", boardStalled},
 		{"token", boardToken},
+		{"still under the pointer", boardHold},
+		{"client.js for another page", boardExample},
+		{"client.js, connections that break", boardClient},
 		{"axe", boardAxe},
 		{"5,000 tasks", boardLarge},
 	} {

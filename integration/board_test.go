@@ -184,6 +184,11 @@ func (w *window) center(selector string) (p point) {
 	return p
 }
 
+func (w *window) hover(p point) {
+	w.t.Helper()
+	w.do(chromedp.MouseEvent(chromedp.MouseMoved, p.X, p.Y))
+}
+
 func (w *window) click(selector string) {
 	w.t.Helper()
 	p := w.center(selector)

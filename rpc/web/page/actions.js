@@ -11,12 +11,13 @@ export class Actions {
 
   constructor(store) { this.store = store; }
 
-  async move(id, status) {
+  /** Moves a card to a status. What undoes is not undone itself. */
+  async move(id, status, undoable = true) {
     const task = this.store.get(id);
     if (!task || task.status === status) return;
     announce(`${task.title}: ${nameOf(task.status)} → ${nameOf(status)}`);
-    const back = () => this.move(id, task.status);
-    this.#undo.push(back);
+    const back = () => this.move(id, task.status, false);
+    if (undoable) this.#undo.push(back);
     try {
       await this.store.update(id, { status });
     } catch (error) {
@@ -72,11 +73,9 @@ export class Actions {
     else announce("Nothing to undo");
   }
 
-  async #run(undo) {
+  #run(undo) {
     if (!this.#undo.includes(undo)) return;
     this.#undo = this.#undo.filter((other) => other !== undo);
-    const known = this.#undo.length;
-    await undo();
-    this.#undo.splice(known); // undoing is not undone
+    undo();
   }
 }

@@ -2,8 +2,9 @@
 
 import { h, s } from "./dom.js";
 
-const height = 260, left = 44, right = 12, top = 10, bottom = 28; // as many pixels on a wide screen
+const height = 260, left = 44, right = 12, top = 18, bottom = 28; // as many pixels, about
 const wide = 1040, narrow = 500;
+const isNarrow = matchMedia("(max-width: 860px)"); // as in style.css
 const innerHeight = height - top - bottom;
 
 function canvas(width, label, ...content) {
@@ -34,7 +35,7 @@ function grid(width, { step, most }) {
 
 /** Stacked areas: rows of {at, …} with a number for each key, the first key at the bottom. */
 export function areas(label, rows, keys, timeOf) {
-  const innerWidth = wide - left - right;
+  const width = isNarrow.matches ? narrow : wide, innerWidth = width - left - right;
   const scale = scaleOf(Math.max(...rows.map((row) => keys.reduce((sum, key) => sum + row[key], 0))));
   const x = (i) => (left + innerWidth * i / (rows.length - 1)).toFixed(1);
   const y = (value) => (top + innerHeight * (1 - value / scale.most)).toFixed(1);
@@ -45,11 +46,12 @@ export function areas(label, rows, keys, timeOf) {
     below = above;
     return s("polygon", { points: points.join(" "), class: `area ${key}` });
   });
-  const marks = [0, 1, 2, 3, 4].map((k) => {
-    const i = Math.round((rows.length - 1) * k / 4);
-    return text(x(i), height - 8, k === 0 ? "start" : k === 4 ? "end" : "middle", timeOf(rows[i].at));
+  const steps = isNarrow.matches ? 2 : 4;
+  const marks = Array.from({ length: steps + 1 }, (_, k) => {
+    const i = Math.round((rows.length - 1) * k / steps);
+    return text(x(i), height - 8, k === 0 ? "start" : k === steps ? "end" : "middle", timeOf(rows[i].at));
   });
-  return canvas(wide, label, ...shapes, ...grid(wide, scale), ...marks);
+  return canvas(width, label, ...shapes, ...grid(width, scale), ...marks);
 }
 
 /** Bars: groups of {name, value}. */
@@ -60,7 +62,7 @@ export function bars(label, groups, kind) {
     const tall = innerHeight * value / scale.most, middle = left + slot * (i + 0.5);
     return [
       s("rect", { x: middle - thick / 2, y: top + innerHeight - tall, width: thick, height: tall, rx: 2, class: `bar ${kind}` }),
-      value && groups.length <= 12 ? text(middle, top + innerHeight - tall + (tall > 22 ? 15 : -4), "middle", value.toLocaleString()) : null,
+      value && groups.length <= 12 ? text(middle, top + innerHeight - tall - 5, "middle", value.toLocaleString()) : null,
       i % every === 0 ? text(middle, height - 8, "middle", name) : null,
     ];
   });

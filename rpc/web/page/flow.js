@@ -94,6 +94,7 @@ export class Flow {
     times.sort((a, b) => a - b);
     const part = (share) => spanOf(times[Math.min(times.length - 1, Math.floor(times.length * share))]);
     const summary = times.length === 0 ? "Nothing went from in progress to done in this time." :
+      times.length === 1 ? `One task took ${part(1)}.` :
       `Half of ${times.length.toLocaleString()} tasks took up to ${part(0.5)}, 85 of 100 up to ${part(0.85)}, the longest ${spanOf(times.at(-1))}.`;
     const limits = [["1 min", 6e4], ["10 min", 6e5], ["1 h", 36e5], ["4 h", 144e5], ["1 d", dayMs], ["3 d", 3 * dayMs], ["1 week", 7 * dayMs], ["longer", Infinity]];
     let i = 0;
