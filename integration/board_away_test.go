@@ -63,6 +63,7 @@ func boardAway(t *testing.T, b *boardTest) {
 	create(t, b.c, "Anew")
 	w.awaitTruth()
 	w.until(`document.querySelectorAll(".card[data-id]").length === 1`)
+	w.until(`[...document.querySelectorAll(".toast")].some(e => /^Back after .* The board was read anew\./.test(e.textContent))`)
 	create(t, b.c, "Anew and live")
 	w.awaitTruth()
 }

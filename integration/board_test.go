@@ -167,6 +167,17 @@ func (w *window) press(keys string, modifiers ...chromedp.Modifier) {
 	}
 }
 
+// leave closes the dialog that is open, with Esc twice where there is something to lose.
+func (w *window) leave() {
+	w.t.Helper()
+	const open = `document.querySelector("dialog[open]")`
+	w.press(kb.Escape)
+	if w.until(`!`+open+` ? "left" : `+open+`.querySelector(".problem")?.textContent.startsWith("There are changes") && "warned"`) == "warned" {
+		w.press(kb.Escape)
+		w.until(`!` + open)
+	}
+}
+
 // point is a place in the window.
 type point struct{ X, Y float64 }
 
@@ -225,13 +236,19 @@ func (w *window) set(selector, value string) {
 // drag takes a card with the mouse and lets it go over a column.
 func (w *window) drag(id string, to schema.Status) {
 	w.t.Helper()
+	w.dragWith(input.DispatchMouseEventPointerTypeMouse, id, to)
+}
+
+func (w *window) dragWith(pointer input.DispatchMouseEventPointerType, id string, to schema.Status) {
+	w.t.Helper()
+	kind := func(p *input.DispatchMouseEventParams) { p.PointerType = pointer }
 	from, over := w.center(cardOf(id)), w.center(columnOf(to))
 	w.do(
-		chromedp.MouseEvent(chromedp.MouseMoved, from.X, from.Y),
-		chromedp.MouseEvent(chromedp.MousePressed, from.X, from.Y, chromedp.ButtonLeft, chromedp.ClickCount(1)),
-		chromedp.MouseEvent(chromedp.MouseMoved, from.X+10, from.Y+10, chromedp.ButtonLeft),
-		chromedp.MouseEvent(chromedp.MouseMoved, over.X, over.Y, chromedp.ButtonLeft),
-		chromedp.MouseEvent(chromedp.MouseReleased, over.X, over.Y, chromedp.ButtonLeft, chromedp.ClickCount(1)),
+		chromedp.MouseEvent(chromedp.MouseMoved, from.X, from.Y, kind),
+		chromedp.MouseEvent(chromedp.MousePressed, from.X, from.Y, chromedp.ButtonLeft, chromedp.ClickCount(1), kind),
+		chromedp.MouseEvent(chromedp.MouseMoved, from.X+10, from.Y+10, chromedp.ButtonLeft, kind),
+		chromedp.MouseEvent(chromedp.MouseMoved, over.X, over.Y, chromedp.ButtonLeft, kind),
+		chromedp.MouseEvent(chromedp.MouseReleased, over.X, over.Y, chromedp.ButtonLeft, chromedp.ClickCount(1), kind),
 	)
 }
 

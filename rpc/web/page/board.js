@@ -45,6 +45,12 @@ export class Board {
     return { column, card: column?.cards.get(id) };
   }
 
+  /** Tells whether a task is on the board, and the board is the page that is shown. */
+  shows(id) {
+    const task = this.#store.get(id);
+    return Boolean(task && this.#filter.matches(task) && this.element.checkVisibility());
+  }
+
   /** Puts the focus on a card, and shows it. */
   focus(id) {
     const { column } = this.find(id);

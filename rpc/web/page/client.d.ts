@@ -65,8 +65,9 @@ export interface Handlers {
   snapshot?(tasks: Task[]): void;
   /** A change, in the order of the journal, never twice. */
   event?(event: TaskEvent): void;
-  /** The past is over. late: how many changes came late, since the connection was lost. */
-  live?(late: number): void;
+  /** The past is over. late: how many changes came late, since the connection was lost; null:
+   *  nobody knows, there was a snapshot. */
+  live?(late: number | null): void;
   /** Only with since: "start": the journal is told once more from its oldest event. */
   reset?(): void;
   /** The daemon refused the subscription for good. */

@@ -8,6 +8,7 @@ import { parseExactly } from "./exact.js";
 import { peopleOf } from "./filter.js";
 import { TaskHistory } from "./history.js";
 import { draftOf } from "./store.js";
+import { toast } from "./toast.js";
 import { complexities, nameOf, priorities, quoted, refusalOf, statuses, timeOf, whatOf, whoOf } from "./words.js";
 
 const fresh = { title: "", description: null, status: "todo", priority: "medium", complexity: "moderate", assigned_to: null, dependencies: [], metadata: {} };
@@ -133,9 +134,9 @@ export class Editor {
     save.disabled = true;
     try {
       const task = this.#task ? await this.#store.update(this.#task.id, patch, this.#version) : await this.#store.create(draft);
-      this.#opener = null;
       this.#close();
-      this.#board.follow(task.id);
+      if (this.#board.shows(task.id)) this.#board.follow(task.id);
+      else toast(`${quoted(task.title)} is saved; the filter hides it.`);
     } catch (error) {
       if (error.reason === "version_conflict") this.#conflict(draft, error.data.task);
       else this.#problem(`Not saved: ${refusalOf(error)}.`);
@@ -197,7 +198,7 @@ export class Editor {
 
   #closed() {
     this.#history.show(null);
-    if (this.#task && this.#store.get(this.#task.id)) this.#board.follow(this.#task.id);
+    if (this.#task && this.#board.shows(this.#task.id)) this.#board.follow(this.#task.id);
     else this.#opener?.focus?.();
     this.#task = null;
   }

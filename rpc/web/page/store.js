@@ -6,6 +6,8 @@
 
 const fields = ["title", "description", "status", "priority", "complexity", "assigned_to", "dependencies", "metadata"];
 
+const remembered = 10_000; // deleted tasks; an answer about one may come after its event
+
 /** The fields of a task that a client gives. */
 export const draftOf = (task) => Object.fromEntries(fields.map((field) => [field, task[field]]));
 
@@ -82,7 +84,7 @@ export class Store extends EventTarget {
 
   #patched(task, patch) {
     if (!task) return task;
-    const next = { ...task, ...patch };
+    const next = { ...task, ...patch, updated_at: Date.now() };
     next.metadata = task.metadata; // a merge patch; nothing shows it before the answer
     next.dependencies ??= [];
     if (next.status !== "in_progress") next.leased_by = null;
@@ -125,6 +127,7 @@ export class Store extends EventTarget {
     if ((this.#told.get(id)?.version ?? 0) > seq) return;
     this.#told.delete(id);
     this.#gone.set(id, seq);
+    if (this.#gone.size > remembered) this.#gone.delete(this.#gone.keys().next().value);
     this.#refresh(id, event);
   }
 

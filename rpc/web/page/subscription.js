@@ -7,7 +7,7 @@ const tombstones = 10_000; // deleted tasks whose last seq is kept
 export class Subscription {
   live = false;
   cursor = null; // where to resume
-  caughtUp = 0; // changes that came late, after the last interruption
+  caughtUp = 0; // changes that came late, after the last interruption; null: the view began anew
   ended; // set by the client
 
   #client; #params; #handlers; #settle; #route;
@@ -96,7 +96,7 @@ export class Subscription {
     if (event.seq <= (this.#seqs.get(event.task_id) ?? 0)) return;
     this.#seqs.set(event.task_id, event.seq);
     this.#bury(event);
-    if (!this.live) this.caughtUp++;
+    if (!this.live && this.caughtUp !== null) this.caughtUp++;
     this.#handlers.event?.(event);
   }
 
@@ -107,6 +107,7 @@ export class Subscription {
       this.#snapshot = null;
       this.#seqs = new Map(tasks.map((task) => [task.id, task.version]));
       this.#dead.clear();
+      this.caughtUp = null;
       this.#handlers.snapshot?.(tasks);
     }
     if (event.live && !this.live) {
