@@ -64,10 +64,15 @@ export class Column {
     this.#hold(anchor);
   }
 
-  // anchor is the card that must not move: the one under the pointer, or, where the column
-  // is scrolled, the first one in view.
+  // anchor is the card that must not move: the one under the pointer, the one that has the
+  // focus, or, where the column is scrolled, the first one in view.
   #anchor() {
     if (!this.#hovered && this.#top === 0) return null;
+    if (!this.#hovered) {
+      const id = document.activeElement?.dataset?.id, index = this.cards.has(id) ? this.indexOf(id) : -1;
+      const y = index * rowHeight - this.#top;
+      if (index >= 0 && y > -rowHeight && y < this.#height) return { id, index };
+    }
     const y = this.#top + (this.#hovered ? this.#pointer : 0) - this.#pad;
     const index = Math.min(this.items.length - 1, Math.max(0, Math.floor(y / rowHeight)));
     return this.items[index] && { id: this.items[index].id, index };
