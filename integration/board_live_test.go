@@ -16,6 +16,9 @@ import (
 // What one does in a window of the board is seen in another one, and is what the daemon
 // has.
 func TestBoard(t *testing.T) {
+	if withRaceDetector {
+		t.Skip("neither the browser nor the binary is run under it")
+	}
 	browser := startBrowser(t)
 	visitPage(t, browser, "about:blank")
 	for _, part := range []struct {
@@ -32,6 +35,7 @@ func TestBoard(t *testing.T) {
 		{"away", boardAway},
 		{"stalled", boardStalled},
 		{"token", boardToken},
+		{"activity and flow", boardPages},
 		{"still under the pointer", boardHold},
 		{"client.js for another page", boardExample},
 		{"client.js, connections that break", boardClient},

@@ -156,3 +156,38 @@ func boardText(t *testing.T, b *boardTest) {
 	}
 	w.awaitTruth()
 }
+
+// Activity and Flow tell what the journal has, also of what is deleted, and go on live.
+func boardPages(t *testing.T, b *boardTest) {
+	var ids []string
+	for _, title := range []string{"A", "B", "C", "D"} {
+		ids = append(ids, create(t, b.c, title).ID)
+	}
+	for _, change := range []struct{ id, status string }{{ids[0], "in_progress"}, {ids[0], "done"}, {ids[1], "in_progress"}, {ids[2], "blocked"}} {
+		b.update(change.id, map[string]any{"status": change.status})
+	}
+	if err := b.c.Call(t.Context(), schema.MethodDelete, []string{ids[3]}, nil); err != nil {
+		t.Fatal(err)
+	}
+	w := b.open("?view=flow")
+	figures := `[...document.querySelectorAll("#flow .summary")].map(e => e.textContent).join(" ")`
+	w.until(figures + `.startsWith("Now 0 to do, 1 in progress, 1 blocked, 1 done. One task took 0 s. 1 done in 1 day")`)
+	b.update(ids[1], map[string]any{"status": "done"})
+	w.until(figures + `.startsWith("Now 0 to do, 0 in progress, 1 blocked, 2 done. Half of 2 tasks took")`)
+	if areas := w.eval(`[...document.querySelectorAll("#flow .area")].map(e => e.classList[1]).join(" ")`); areas != "done blocked in_progress todo" {
+		t.Errorf("the areas are %s", areas)
+	}
+
+	w.press("a")
+	const told = `[...document.querySelectorAll("#activity-list .what")].map(e => e.textContent.replace("Somebody ", "")).join("; ")`
+	const past = "“B” In progress → Done; “D” deleted from To do; “C” To do → Blocked; “B” To do → In progress; " +
+		"“A” In progress → Done; “A” To do → In progress; “D” created in To do; “C” created in To do; “B” created in To do; “A” created in To do"
+	w.until(told + ` === ` + quote(past))
+	b.update(ids[2], map[string]any{"priority": "critical", "assigned_to": "ada"})
+	w.until(told + ` === ` + quote("“C” priority medium → critical, assignee nobody → ada; "+past))
+	if seen := len(journal(t, b.c)); seen != 11 {
+		t.Errorf("the journal has %d events", seen)
+	}
+	w.click("#activity-list li:first-child button")
+	w.until(`document.querySelector("#editor [name=title]").value === "C"`)
+}
