@@ -136,7 +136,8 @@ export class Board {
 
   #tellShown() {
     this.#filter.tell(this.#where.size, this.#store.shown.size);
-    for (const column of Object.values(this.columns)) column.empty.textContent = this.#filter.active ? "Nothing that matches" : "Nothing here";
+    const empty = this.#filter.active ? "Nothing that matches" : "Nothing here";
+    for (const { empty: place } of Object.values(this.columns)) if (place.textContent !== empty) place.textContent = empty;
   }
 
   // departures are the cards that will be in another column, and where they are now.

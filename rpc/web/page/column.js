@@ -24,6 +24,7 @@ export class Column {
 
   #top = 0; #height = 600; // of the view, so that drawing measures nothing
   #pad = 0; // empty space above the first card, while the pointer keeps it there
+  #counted = -1; // what the heading says
   #target = null; // where to scroll when it is drawn next
   #hovered = false;
   #pointer = 0; // where in the view the pointer is
@@ -111,7 +112,10 @@ export class Column {
       else this.#insert(card, next);
     }
     const way = this.cards.has(this.current) ? this.current : this.items[Math.max(0, Math.ceil((this.#top - this.#pad) / rowHeight))]?.id;
-    for (const [id, card] of this.cards) card.button.tabIndex = id === way ? 0 : -1;
+    for (const [id, card] of this.cards) {
+      const index = id === way ? 0 : -1;
+      if (card.button.tabIndex !== index) card.button.tabIndex = index;
+    }
     this.#write();
   }
 
@@ -128,8 +132,10 @@ export class Column {
       }
       card.y = y;
     }
-    card.element.ariaSetSize = this.items.length;
-    card.element.ariaPosInSet = index + 1;
+    if (card.place !== index || card.among !== this.items.length) {
+      card.element.ariaPosInSet = (card.place = index) + 1;
+      card.element.ariaSetSize = card.among = this.items.length;
+    }
     return card;
   }
 
@@ -140,6 +146,8 @@ export class Column {
   }
 
   #write() {
+    if (this.#counted === this.items.length) return;
+    this.#counted = this.items.length;
     this.count.textContent = this.items.length.toLocaleString();
     this.empty.hidden = this.items.length > 0;
   }

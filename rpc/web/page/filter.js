@@ -12,7 +12,7 @@ export class Filter extends EventTarget {
   #people = null; // the names that the list of assignees has
   text = ""; assignee; priority = ""; ready = false; // assignee: undefined: whoever; null: nobody
   #words = [];
-  #said = "";
+  #told = ""; // what tell has written
 
   constructor(store) {
     super();
@@ -57,8 +57,10 @@ export class Filter extends EventTarget {
 
   /** Says how many tasks are shown. */
   tell(shown, all) {
-    const said = this.active ? `${shown.toLocaleString()} of ${all.toLocaleString()}` : `${all.toLocaleString()} ${all === 1 ? "task" : "tasks"}`;
-    if (said !== this.#said) $(".shown", this.#form).textContent = this.#said = said;
+    const key = `${shown} ${all} ${this.active}`;
+    if (key === this.#told) return;
+    this.#told = key;
+    $(".shown", this.#form).textContent = this.active ? `${shown.toLocaleString()} of ${all.toLocaleString()}` : `${all.toLocaleString()} ${all === 1 ? "task" : "tasks"}`;
   }
 
   #read() {
