@@ -152,6 +152,7 @@ func boardEdit(t *testing.T, b *boardTest) {
 func boardKeyboard(t *testing.T, b *boardTest) {
 	first, second := create(t, b.c, "First"), create(t, b.c, "Second")
 	w := b.open("")
+	w.until(fmt.Sprintf(`card(%q)`, second.ID))
 	for range 20 { // Tab leads to the cards
 		if w.press(kb.Tab); w.eval(`document.activeElement.className`) == "card" {
 			break
