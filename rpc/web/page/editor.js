@@ -197,6 +197,7 @@ export class Editor {
   #close() { this.#dialog.close(); }
 
   #closed() {
+    if (this.#dialog.open) return; // it was opened again before this event came
     this.#history.show(null);
     if (this.#task && this.#board.shows(this.#task.id)) this.#board.follow(this.#task.id);
     else this.#opener?.focus?.();
