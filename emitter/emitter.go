@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/descartes-tasks/descartes/schema"
@@ -60,6 +61,7 @@ type Emitter struct {
 
 	admission sync.RWMutex // held for reading while a write enters the queue
 	closed    bool         // under admission; afterwards nothing enters
+	closing   atomic.Bool  // closed will be set
 	done      chan struct{}
 
 	withdrawals chan *Write
@@ -107,6 +109,7 @@ func New(ctx context.Context, journal Journal, config Config) (*Emitter, error) 
 // schema.CodeShuttingDown, and waits until the last answer is given. It does not
 // end subscriptions. Closing twice is harmless.
 func (e *Emitter) Close() {
+	e.closing.Store(true) // before the lock: for that it may have to wait for the queue
 	e.admission.Lock()
 	if !e.closed {
 		e.closed = true
@@ -114,12 +117,6 @@ func (e *Emitter) Close() {
 	}
 	e.admission.Unlock()
 	<-e.done
-}
-
-func (e *Emitter) isClosed() bool {
-	e.admission.RLock()
-	defer e.admission.RUnlock()
-	return e.closed
 }
 
 // Epoch tells the journal from every other one.
@@ -132,7 +129,7 @@ func (e *Emitter) Newest() schema.Cursor { return schema.Cursor{Epoch: e.epoch, 
 func (e *Emitter) run() {
 	defer close(e.done)
 	defer e.finish()
-	for e.endLeases() && !e.isClosed() {
+	for e.endLeases() && !e.closing.Load() {
 	}
 	retry, lease := time.NewTimer(0), time.NewTimer(0)
 	defer retry.Stop()

@@ -188,7 +188,7 @@ func (e *Emitter) endLeases() (more bool) {
 		case outcome.Err != nil:
 			failed++
 			e.leases.postpone(one, time.Now().Add(leaseRetry))
-		case string(outcome.Results[0]) == "null":
+		case string(outcome.Results[0]) == nothing:
 			e.leases.forget(one) // it has ended, or was renewed, which comes with another number
 		default:
 			e.counts.expired.Add(1)

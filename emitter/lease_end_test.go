@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -210,6 +211,42 @@ func TestStopWhileManyLeasesEnd(t *testing.T) {
 			t.Errorf("Close took %v", took)
 		}
 	})
+}
+
+// Closing at such a start, while more write than the queue has room for, ends too: who
+// ends the leases must not wait for Close, which waits for the writes, which wait for it.
+func TestCloseAtAStartWithAFullQueue(t *testing.T) {
+	house := newLeaseHouse(600)
+	for i := range house.stored {
+		house.stored[i].ExpiresAt = 0
+	}
+	goOn := make(chan struct{})
+	house.applied.set(func([]schema.Change) error { <-goOn; return nil })
+	e, err := emitter.New(t.Context(), house, emitter.Config{Queue: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := e.Submit(rpc(create("a"))) // has all the room that there is
+	second := make(chan *emitter.Write, 1)
+	go func() { second <- e.Submit(rpc(create("b"))) }()
+	for !e.WriteWaits() {
+		runtime.Gosched()
+	}
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		e.Close()
+	}()
+	for !e.CloseWaits() {
+		runtime.Gosched()
+	}
+	close(goOn)
+	<-closed
+	for _, w := range []*emitter.Write{first, <-second} {
+		if err := w.Outcome().Err; err != nil {
+			t.Errorf("a write that was submitted was answered %v", err)
+		}
+	}
 }
 
 // A task that cannot be written, because its page is damaged, keeps no other one.
