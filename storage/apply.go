@@ -19,22 +19,45 @@ type transaction struct {
 	seq     int64     // newest seq given
 	events  []schema.Event
 	change  *schema.Change // being applied
+	wrote   bool           // the change has written something
 	lease   *schema.Lease  // that the change let begin, or last
 	renewed bool           // a lease was written: worth a commit without an event
 	open    map[string]int // what tasks wait for: see turn
 }
 
 // apply makes one change, or leaves nothing of it. The error is one of the whole
-// group: SQLite could not use the file, and may have given up the transaction.
+// group: SQLite could not use the file, and may have given up the transaction, or the
+// change failed halfway (halfwayError) and only a rollback takes its half back.
+//
+// One operation asks for everything that could refuse it before it writes, so it needs
+// no savepoint: with one open, SQLite copies every page before it is changed.
 func (t *transaction) apply(c *schema.Change) (schema.Outcome, error) {
+	t.change, t.lease, t.wrote = c, nil, false
+	if c.Transaction {
+		return t.applyAtomically(c)
+	}
+	results, err := t.operations(c)
+	switch {
+	case err == nil:
+		return schema.Outcome{Results: results, Last: t.seq, Lease: t.lease}, nil
+	case !concernsOneChange(err):
+		return schema.Outcome{}, err
+	case t.wrote:
+		return schema.Outcome{}, &halfwayError{err}
+	}
+	return schema.Outcome{Last: t.seq, Err: err}, nil
+}
+
+// applyAtomically is apply for a change of several operations, of which a later one may
+// well be refused when an earlier one is written.
+func (t *transaction) applyAtomically(c *schema.Change) (schema.Outcome, error) {
 	if _, err := t.savepoint.Exec(); err != nil {
 		return schema.Outcome{}, err
 	}
 	first, made := t.seq, len(t.events)
-	t.change, t.lease = c, nil
 	results, err := t.operations(c)
 	if err != nil {
-		if code := primaryCode(err); code != 0 && code != sqlite3.SQLITE_CONSTRAINT {
+		if !concernsOneChange(err) {
 			return schema.Outcome{}, err
 		}
 		if _, err := t.rollbackSavepoint.Exec(); err != nil {
@@ -47,6 +70,26 @@ func (t *transaction) apply(c *schema.Change) (schema.Outcome, error) {
 		return schema.Outcome{}, err
 	}
 	return schema.Outcome{Results: results, Last: t.seq, Lease: t.lease, Err: err}, nil
+}
+
+// concernsOneChange tells an error that says nothing about the changes beside it: a rule,
+// or what is wrong in one row.
+func concernsOneChange(err error) bool {
+	code := primaryCode(err)
+	return code == 0 || code == sqlite3.SQLITE_CONSTRAINT
+}
+
+// halfwayError is of a change that had written something when it failed.
+type halfwayError struct{ err error }
+
+func (e *halfwayError) Error() string { return "failed halfway: " + e.err.Error() }
+func (e *halfwayError) Unwrap() error { return e.err }
+
+// exec runs a statement that writes.
+func (t *transaction) exec(statement *sql.Stmt, args ...any) error {
+	t.wrote = true
+	_, err := statement.Exec(args...)
+	return err
 }
 
 // operations makes the operations of a change in their order.
@@ -73,8 +116,7 @@ func (t *transaction) operations(c *schema.Change) ([]json.RawMessage, error) {
 	for i := range t.events[made:] {
 		t.events[made+i].TxLast = t.seq
 	}
-	_, err := t.endTransaction.Exec(t.seq, first)
-	return results, err
+	return results, t.exec(t.endTransaction, t.seq, first)
 }
 
 func (t *transaction) operation(o *schema.Operation) (json.RawMessage, error) {
@@ -117,7 +159,7 @@ func (t *transaction) create(draft *schema.Draft) (json.RawMessage, error) {
 	t.seq++
 	task.Version = t.seq
 	document := task.AppendJSON(nil)
-	if _, err := t.insertTask.Exec(append(taskRow(&task, document), task.CreatedAt)...); err != nil {
+	if err := t.exec(t.insertTask, append(taskRow(&task, document), task.CreatedAt)...); err != nil {
 		return nil, err
 	}
 	if err := t.journal(schema.Event{
@@ -190,10 +232,10 @@ func (t *transaction) delete(p *schema.DeleteParams) (json.RawMessage, error) {
 	if len(dependents) > 0 {
 		return nil, schema.HasDependents(p.ID, dependents)
 	}
-	if _, err := t.deleteTask.Exec(p.ID); err != nil {
+	if err := t.exec(t.deleteTask, p.ID); err != nil {
 		return nil, err
 	}
-	if _, err := t.deleteEdges.Exec(p.ID); err != nil {
+	if err := t.exec(t.deleteEdges, p.ID); err != nil {
 		return nil, err
 	}
 	if old.LeasedBy != nil {
@@ -219,7 +261,7 @@ func (t *transaction) store(document json.RawMessage, old, task *schema.Task, so
 	t.seq++
 	task.Version, task.UpdatedAt = t.seq, t.change.At
 	document = task.AppendJSON(nil)
-	if _, err := t.updateTask.Exec(taskRow(task, document)...); err != nil {
+	if err := t.exec(t.updateTask, taskRow(task, document)...); err != nil {
 		return nil, err
 	}
 	return document, t.journal(schema.Event{
@@ -233,8 +275,7 @@ func (t *transaction) store(document json.RawMessage, old, task *schema.Task, so
 func (t *transaction) journal(e schema.Event) error {
 	e.Seq, e.Origin, e.Actor, e.Timestamp = t.seq, t.change.Origin, t.change.Actor, t.change.At
 	t.events = append(t.events, e)
-	_, err := t.insertEvent.Exec(eventRow(&e)...)
-	return err
+	return t.exec(t.insertEvent, eventRow(&e)...)
 }
 
 // find gives the document of a task, nil if there is none.

@@ -82,6 +82,27 @@ func large(id string) schema.Operation {
 	return op
 }
 
+// A change that fails when it has written something leaves nothing of it, and those
+// beside it are made.
+func TestApplyHalfway(t *testing.T) {
+	d := newDB(t)
+	do(t, d, create("a"), create("b", "a"))
+	if err := d.exec(`CREATE TRIGGER refuse BEFORE INSERT ON journal WHEN NEW.task_id = 'b'
+		BEGIN SELECT RAISE(ABORT, 'not b'); END`); err != nil {
+		t.Fatal(err)
+	}
+	outcomes, events, err := d.Apply(t.Context(), []schema.Change{
+		change(create("c")), change(setStatus("a", schema.Done)), change(create("d", "a")),
+	})
+	if err != nil || outcomes[0].Err != nil || outcomes[1].Err == nil || outcomes[2].Err != nil {
+		t.Fatal(outcomes, err)
+	}
+	same(t, "events", log(t, d, 2), "3 created c >todo\n4 created d >todo")
+	same(t, "events as read again", mustEvents(t, d, 2), events)
+	same(t, "status of a", task(t, d, "a").Status, schema.Todo)
+	checkFile(t, d)
+}
+
 func TestApplyDiskFull(t *testing.T) {
 	d := newDB(t)
 	do(t, d, create("a"))

@@ -3,6 +3,7 @@ package storage
 import (
 	"cmp"
 	"context"
+	"errors"
 	"time"
 
 	"github.com/descartes-tasks/descartes/schema"
@@ -32,24 +33,31 @@ func (d *DB) Apply(ctx context.Context, changes []schema.Change) ([]schema.Outco
 }
 
 // group makes changes in one transaction. Where one of them meets a damaged page,
-// SQLite is of no use until the transaction is given up: the others are made in
-// another one, without it.
+// SQLite is of no use until the transaction is given up, and one that fails halfway
+// leaves its half there: the others are made in another transaction, without it.
 func (d *DB) group(ctx context.Context, changes []schema.Change) ([]schema.Outcome, []schema.Event, error) {
-	damaged := make(map[int]error)
+	left := make(map[int]error)
 	for {
 		if err := d.begin(ctx); err != nil {
 			return nil, nil, err
 		}
-		outcomes, events, err := d.applyAll(changes, damaged)
+		outcomes, events, err := d.applyAll(changes, left)
 		if err == nil {
 			return outcomes, events, nil
 		}
 		d.rollback()
 		change := len(outcomes) // that failed
-		if !isCorrupt(err) || change == len(changes) {
+		halfway, ok := errors.AsType[*halfwayError](err)
+		switch {
+		case change == len(changes):
+			return nil, nil, err
+		case ok:
+			left[change] = halfway.err
+		case isCorrupt(err):
+			left[change] = d.noted(failWrite, err)
+		default:
 			return nil, nil, err
 		}
-		damaged[change] = d.noted(failWrite, err)
 	}
 }
 
@@ -155,16 +163,16 @@ const touch = `UPDATE journal_state SET writer = 1; UPDATE journal_state SET wri
 func (d *DB) rollback() { _ = d.exec("ROLLBACK") }
 
 // applyAll makes the changes in the open transaction and commits it, without those
-// that are known to meet damage. Together with an error it gives the outcomes of the
+// that are to be left out. Together with an error it gives the outcomes of the
 // changes before the one that failed.
-func (d *DB) applyAll(changes []schema.Change, damaged map[int]error) ([]schema.Outcome, []schema.Event, error) {
+func (d *DB) applyAll(changes []schema.Change, left map[int]error) ([]schema.Outcome, []schema.Event, error) {
 	t := &transaction{statements: d.write, conn: d.writer, events: make([]schema.Event, 0, len(changes))}
 	outcomes := make([]schema.Outcome, len(changes))
 	if err := t.begin.QueryRow().Scan(&t.seq); err != nil {
 		return outcomes, nil, err
 	}
 	for i := range changes {
-		if outcomes[i].Err = damaged[i]; outcomes[i].Err != nil {
+		if outcomes[i].Err = left[i]; outcomes[i].Err != nil {
 			continue
 		}
 		var err error

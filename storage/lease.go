@@ -178,6 +178,7 @@ func (t *transaction) findLease(id string) (*schema.Lease, error) {
 // hold lets a lease begin, or begin again, now.
 func (t *transaction) hold(l *schema.Lease) error {
 	l.ExpiresAt = t.change.At + l.LengthMS
+	t.wrote = true
 	result, err := t.setLease.Exec(l.TaskID, l.Token, l.Seq, l.LengthMS, l.ExpiresAt, l.Source)
 	if err != nil {
 		return err
@@ -188,9 +189,8 @@ func (t *transaction) hold(l *schema.Lease) error {
 }
 
 func (t *transaction) endLease(id string) error {
-	_, err := t.dropLease.Exec(id)
 	t.renewed = true
-	return err
+	return t.exec(t.dropLease, id)
 }
 
 // leaseColumns are the columns of leases, in the order of scanLease.

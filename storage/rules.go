@@ -30,13 +30,13 @@ func (t *transaction) depend(task, old *schema.Task) error {
 		return schema.DependencyCycle(path)
 	}
 	if old != nil {
-		if _, err := t.deleteEdges.Exec(task.ID); err != nil {
+		if err := t.exec(t.deleteEdges, task.ID); err != nil {
 			return err
 		}
 	}
 	delete(t.open, task.ID)
 	for _, id := range task.Dependencies {
-		if _, err := t.insertEdge.Exec(task.ID, id); err != nil {
+		if err := t.exec(t.insertEdge, task.ID, id); err != nil {
 			return err
 		}
 	}
