@@ -37,7 +37,6 @@ type Request struct {
 	// Answer gives the Fault whatever it is called with.
 	Fault *Error
 
-	name     json.RawMessage // the method as a JSON string; nil with a Fault
 	answered atomic.Bool
 	batch    *batch // nil for a request that came alone
 	slot     int    // its place among the batch's answers
@@ -101,7 +100,7 @@ func (r *Request) parse(value []byte) bool {
 		r.ID, r.Fault = e.readableID(), invalidRequest(detail)
 		return true
 	}
-	r.ID, r.name, r.Method = e.id, e.method, string(schema.Unquote(e.method))
+	r.ID, r.Method = e.id, string(schema.Unquote(e.method))
 	if e.params != nil && !isNull(e.params) {
 		r.Params = e.params
 	}

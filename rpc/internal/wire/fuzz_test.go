@@ -41,7 +41,7 @@ func FuzzParseFrame(f *testing.F) {
 		given := string(frame)
 		var messages []string
 		for _, r := range ParseFrame(frame, Limits{Batch: fuzzBatch}) {
-			if (r.Fault == nil) == (r.name == nil) || r.Fault != nil && r.Notification() {
+			if r.Fault != nil && (r.Method != "" || r.Notification()) {
 				t.Fatalf("%q: %+v", frame, r)
 			}
 			if message := r.Answer(r.Params, nil); message != nil {

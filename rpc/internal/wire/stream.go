@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"strconv"
+	"reflect"
 
 	"github.com/sourcegraph/jsonrpc2"
 )
@@ -45,18 +45,17 @@ func (c *Conn) Serve(ctx context.Context, limits Limits, accept func(ctx context
 // that are always well-formed, and its handler. The library calls ReadObject and Handle
 // in turn from one goroutine, so the fields need no lock.
 //
-// Library and handler agree on a request by an internal number. The id that the client
-// sent, the parameters and the answer go past the library: it would change the first,
-// decode the second twice and encode the third three times.
+// What the client sent goes past the library, and so does the answer: it would change the
+// id, decode the parameters twice and encode the result three times. The library is told
+// that there is a request, the same one each time, and Handle knows which it is.
 type serverStream struct {
 	conn   *Conn
 	limits Limits
 	accept func(ctx context.Context, r *Request)
 
-	queue   []*Request // of a batch, not yet handed over
-	current *Request   // handed to the library, on its way to Handle
-	number  uint64     // of current
-	object  []byte     // what the library gets to decode
+	queue   []*Request    // of a batch, not yet handed over
+	current *Request      // handed to the library, on its way to Handle
+	signal  reflect.Value // the library's own form of a request, once it has decoded one
 
 	err   error
 	ended chan struct{} // closed when ReadObject has returned an error, with err set
@@ -80,15 +79,15 @@ func (s *serverStream) ReadObject(v any) error {
 		return io.EOF // the library reports any other error to its logger
 	}
 	s.current, s.queue = s.queue[0], s.queue[1:]
-	s.number++
-	name := s.current.name
-	if name == nil {
-		name = json.RawMessage(`""`) // a Fault has no method
+	message := reflect.ValueOf(v).Elem()
+	if s.signal.IsValid() {
+		message.Set(s.signal) // as if decoded, which is a tenth of what a request costs
+		return nil
 	}
-	s.object = append(append(s.object[:0], `{"method":`...), name...)
-	s.object = strconv.AppendUint(append(s.object, `,"id":`...), s.number, 10)
-	s.object = append(s.object, '}')
-	return json.Unmarshal(s.object, v)
+	err := json.Unmarshal([]byte(`{"method":"","id":0}`), v)
+	s.signal = reflect.New(message.Type()).Elem()
+	s.signal.Set(message)
+	return err
 }
 
 // Handle hands the request that was read last to accept.
