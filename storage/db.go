@@ -15,7 +15,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	_ "modernc.org/sqlite" // the driver named sqlite
+	"modernc.org/sqlite"
 )
 
 // Config configures a DB.
@@ -77,6 +77,10 @@ func Open(ctx context.Context, config Config) (*DB, error) {
 	}
 	if config.Now == nil {
 		config.Now = time.Now
+	}
+	// Where there is fdatasync, a commit need not wait for the times of the file as well.
+	if _, err := sqlite.Fdatasync(true); err != nil && !errors.Is(err, sqlite.ErrFdatasyncUnavailable) {
+		return nil, err
 	}
 	given := config.Path
 	config.Path = resolve(given)
