@@ -245,7 +245,7 @@ func (e *Emitter) complete(c *schema.Change) {
 	c.At = e.lastAt
 	for i := range c.Operations {
 		if draft := c.Operations[i].Create; draft != nil && draft.ID == "" {
-			draft.ID = e.config.NewID()
+			draft.ID, c.Operations[i].FreshID = e.config.NewID(), true
 		}
 		if claim := c.Operations[i].Claim; claim != nil && claim.LeaseToken == "" {
 			claim.LeaseToken = e.config.NewToken()

@@ -30,6 +30,10 @@ type Operation struct {
 	Renew   *RenewParams
 	Release *ReleaseParams
 	Expire  *Expire
+
+	// FreshID says that the ID of Create was just made and told to nobody: there is no
+	// such task, and none waits for it. No client can say so.
+	FreshID bool
 }
 
 // TaskID gives the id of the task that o is about, "" for a claim of any.

@@ -122,7 +122,7 @@ func (t *transaction) operations(c *schema.Change) ([]json.RawMessage, error) {
 func (t *transaction) operation(o *schema.Operation) (json.RawMessage, error) {
 	switch o.Op {
 	case schema.OpCreate:
-		return t.create(o.Create)
+		return t.create(o.Create, o.FreshID)
 	case schema.OpUpdate:
 		return t.update(o.Update)
 	case schema.OpDelete:
@@ -139,20 +139,19 @@ func (t *transaction) operation(o *schema.Operation) (json.RawMessage, error) {
 	return nil, fmt.Errorf("unknown operation %q", o.Op)
 }
 
-func (t *transaction) create(draft *schema.Draft) (json.RawMessage, error) {
+func (t *transaction) create(draft *schema.Draft, fresh bool) (json.RawMessage, error) {
 	task := draft.Task(t.change.At)
-	var present []byte
-	var awaited bool // others depend on it already: an edge outlives what another process deletes
-	err := t.presentOrAwaited.QueryRow(task.ID).Scan(&present, &awaited)
-	switch {
-	case err != nil:
-		return nil, err
-	case present != nil:
-		return nil, schema.Exists(task.ID, validText(present))
+	awaited := false // others depend on it already: an edge outlives what another process deletes
+	if !fresh {
+		var err error
+		if awaited, err = t.mustNotExist(task.ID); err != nil {
+			return nil, err
+		}
 	}
 	if err := t.depend(&task, nil); err != nil {
 		return nil, err
 	}
+	var err error
 	if task.Ready, err = t.isReady(&task); err != nil {
 		return nil, err
 	}

@@ -33,6 +33,7 @@ func BenchmarkApply(b *testing.B) {
 		changes := make([]schema.Change, groupSize)
 		for i := range changes {
 			changes[i] = change(typical(n))
+			changes[i].Operations[0].FreshID = true
 			n++
 		}
 		if _, _, err := d.Apply(context.Background(), changes); err != nil {

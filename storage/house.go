@@ -123,8 +123,8 @@ func (d *DB) checkpoint() error {
 }
 
 // tidy prunes and indexes in small steps, letting writers in between, and goes on
-// looking for others' commits. While somebody writes it takes a quarter of the
-// time at most: a burst of writes is indexed when it is over.
+// looking for others' commits. While somebody writes it takes a tenth of the time at
+// most: a burst of writes is indexed when it is over.
 func (d *DB) tidy() {
 	for _, chore := range []struct {
 		name string
@@ -140,7 +140,7 @@ func (d *DB) tidy() {
 			d.poll()
 			var rest time.Duration
 			if d.commits.Load() != commits {
-				rest = min(3*time.Since(began), pollEvery)
+				rest = min(9*time.Since(began), pollEvery)
 			}
 			select {
 			case <-d.stop:

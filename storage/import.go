@@ -86,7 +86,7 @@ func (d *DB) importAll(ctx context.Context, drafts iter.Seq2[*schema.Draft, erro
 func (t *transaction) importTask(draft *schema.Draft, conflict Conflict, done *Imported) error {
 	if conflict == ConflictRefuse {
 		done.Created++
-		_, err := t.create(draft)
+		_, err := t.create(draft, false)
 		return err
 	}
 	present, err := t.find(draft.ID)
@@ -96,7 +96,7 @@ func (t *transaction) importTask(draft *schema.Draft, conflict Conflict, done *I
 	switch {
 	case present == nil:
 		done.Created++
-		_, err = t.create(draft)
+		_, err = t.create(draft, false)
 		return err
 	case conflict == ConflictSkip:
 		done.Kept++

@@ -43,6 +43,16 @@ func (t *transaction) depend(task, old *schema.Task) error {
 	return nil
 }
 
+// mustNotExist refuses to make a task that there is, and tells whether others wait for it.
+func (t *transaction) mustNotExist(id string) (awaited bool, err error) {
+	var present []byte
+	err = t.presentOrAwaited.QueryRow(id).Scan(&present, &awaited)
+	if err == nil && present != nil {
+		err = schema.Exists(id, validText(present))
+	}
+	return awaited, err
+}
+
 // mustExist refuses to depend on a task that there is not.
 func (t *transaction) mustExist(id string) error {
 	var status string
