@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Filter says which tasks somebody wants to see. Every given member must match;
@@ -112,6 +113,21 @@ func Words(text string) iter.Seq[string] {
 			}
 		}
 	}
+}
+
+// JoinWords gives the words of text, with a space between them and perhaps one at the end.
+func JoinWords(text string) string {
+	joined := make([]byte, 0, len(text)+len(text)/4+1)
+	inWord := false
+	for _, r := range text {
+		switch {
+		case !notInWord(r):
+			joined, inWord = utf8.AppendRune(joined, foldCase(r)), true
+		case inWord:
+			joined, inWord = append(joined, ' '), false
+		}
+	}
+	return string(joined)
 }
 
 func notInWord(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }

@@ -30,6 +30,9 @@ func TestWords(t *testing.T) {
 		"\U00010400 \U00010428":   "\U00010428|\U00010428", // Deseret
 		"Ꭰ ꭰ":                     "ꭰ|ꭰ",                   // Cherokee
 	} {
+		if got := strings.Join(strings.Fields(JoinWords(text)), "|"); got != want {
+			t.Errorf("%q joined: %q, want %q", text, got, want)
+		}
 		if got := strings.Join(slices.Collect(Words(text)), "|"); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}

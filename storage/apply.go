@@ -2,6 +2,7 @@ package storage
 
 import (
 	"database/sql"
+	"database/sql/driver"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -92,6 +93,12 @@ func (t *transaction) exec(statement *sql.Stmt, args ...any) error {
 	return err
 }
 
+// write runs a statement that writes a row.
+func (t *transaction) write(statement *rowStatement, row []driver.Value) error {
+	t.wrote = true
+	return statement.exec(row)
+}
+
 // operations makes the operations of a change in their order.
 func (t *transaction) operations(c *schema.Change) ([]json.RawMessage, error) {
 	first, made := t.seq, len(t.events)
@@ -157,8 +164,8 @@ func (t *transaction) create(draft *schema.Draft, fresh bool) (json.RawMessage, 
 	}
 	t.seq++
 	task.Version = t.seq
-	document := task.AppendJSON(nil)
-	if err := t.exec(t.insertTask, append(taskRow(&task, document), task.CreatedAt)...); err != nil {
+	document := task.Document()
+	if err := t.write(t.insertTask, append(appendTask(t.insertTask.row, &task, document), task.CreatedAt)); err != nil {
 		return nil, err
 	}
 	if err := t.journal(schema.Event{
@@ -259,8 +266,8 @@ func (t *transaction) store(document json.RawMessage, old, task *schema.Task, so
 	}
 	t.seq++
 	task.Version, task.UpdatedAt = t.seq, t.change.At
-	document = task.AppendJSON(nil)
-	if err := t.exec(t.updateTask, taskRow(task, document)...); err != nil {
+	document = task.Document()
+	if err := t.write(t.updateTask, appendTask(t.updateTask.row, task, document)); err != nil {
 		return nil, err
 	}
 	return document, t.journal(schema.Event{
@@ -274,7 +281,7 @@ func (t *transaction) store(document json.RawMessage, old, task *schema.Task, so
 func (t *transaction) journal(e schema.Event) error {
 	e.Seq, e.Origin, e.Actor, e.Timestamp = t.seq, t.change.Origin, t.change.Actor, t.change.At
 	t.events = append(t.events, e)
-	return t.exec(t.insertEvent, eventRow(&e)...)
+	return t.write(t.insertEvent, appendEvent(t.insertEvent.row, &e))
 }
 
 // find gives the document of a task, nil if there is none.

@@ -101,7 +101,11 @@ func BenchmarkBare(b *testing.B) {
 			n++
 			task.Version = int64(n)
 			document := task.AppendJSON(nil)
-			if _, err := insertTask.Exec(append(taskRow(&task, document), task.CreatedAt)...); err != nil {
+			var row []any
+			for _, value := range append(appendTask(nil, &task, document), task.CreatedAt) {
+				row = append(row, value)
+			}
+			if _, err := insertTask.Exec(row...); err != nil {
 				b.Fatal(err)
 			}
 			if _, err := insertEvent.Exec(n, task.ID, "created", string(document), "todo", "rpc", at); err != nil {

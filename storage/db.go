@@ -113,6 +113,9 @@ func (d *DB) open(ctx context.Context) (err error) {
 	if err := prepare(ctx, d.writer, d.write.table()); err != nil {
 		return err
 	}
+	if err := prepareRows(ctx, d.writer, d.write.rowTable()); err != nil {
+		return err
+	}
 	if err := d.write.dataVersion.QueryRow().Scan(&d.seen); err != nil {
 		return err
 	}
@@ -175,6 +178,11 @@ func (d *DB) release() error {
 	for _, s := range slices.Concat(d.read.table(), d.write.table()) {
 		if *s.at != nil {
 			errs = append(errs, (*s.at).Close())
+		}
+	}
+	for _, s := range d.write.rowTable() {
+		if *s.at != nil {
+			errs = append(errs, (*s.at).close())
 		}
 	}
 	if d.readers != nil {

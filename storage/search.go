@@ -155,8 +155,7 @@ func (d *DB) indexTask(id string) error {
 	if err != nil {
 		return err
 	}
-	words := slices.AppendSeq(slices.Collect(schema.Words(title)), schema.Words(description.String))
-	_, err = d.write.index.Exec(num, strings.Join(words, " "))
+	_, err = d.write.index.Exec(num, schema.JoinWords(title+" "+description.String))
 	return err
 }
 

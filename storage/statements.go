@@ -2,7 +2,7 @@ package storage
 
 import "database/sql"
 
-// taskColumns are the columns of tasks that change, in the order of taskRow.
+// taskColumns are the columns of tasks that change, in the order of appendTask.
 const taskColumns = `title, description, status, priority, complexity, assigned_to, dependencies, metadata,
 	updated_at, version, ready, leased_by, document`
 
@@ -16,15 +16,17 @@ const claimOrder = claimRank + `, created_at, num`
 type statements struct {
 	dataVersion, begin, end                                            *sql.Stmt
 	document, presentOrAwaited, statusOf                               *sql.Stmt
-	insertTask, updateTask, deleteTask                                 *sql.Stmt
+	deleteTask                                                         *sql.Stmt
 	insertEdge, deleteEdges, dependenciesOf, dependentsOf, blocked     *sql.Stmt
 	waitFor, othersOpen, countOpen                                     *sql.Stmt
-	insertEvent, endTransaction                                        *sql.Stmt
+	endTransaction                                                     *sql.Stmt
 	savepoint, releaseSavepoint, rollbackSavepoint                     *sql.Stmt
 	prune, oldest                                                      *sql.Stmt
 	unindexed, present, searchNum, addSearch, removeSearch, removeTask *sql.Stmt
 	index, setIndexed, candidates                                      *sql.Stmt
 	nextReady, leaseOf, setLease, dropLease                            *sql.Stmt
+
+	insertTask, updateTask, insertEvent *rowStatement // of every write
 }
 
 func (s *statements) table() []statement {
@@ -40,8 +42,6 @@ func (s *statements) table() []statement {
 		{&s.presentOrAwaited, `SELECT (SELECT document FROM tasks WHERE id = ?1),
 			EXISTS (SELECT 1 FROM dependencies WHERE dependency = ?1)`},
 		{&s.statusOf, `SELECT status FROM tasks WHERE id = ?`},
-		{&s.insertTask, `INSERT INTO tasks (` + taskColumns + `, id, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
-		{&s.updateTask, `UPDATE tasks SET (` + taskColumns + `) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) WHERE id = ?`},
 		{&s.deleteTask, `DELETE FROM tasks WHERE id = ?`},
 
 		{&s.insertEdge, `INSERT INTO dependencies (task, dependency) VALUES (?, ?)`},
@@ -56,7 +56,6 @@ func (s *statements) table() []statement {
 		{&s.countOpen, `SELECT count(*) FROM dependencies AS edge JOIN tasks AS other ON other.id = edge.dependency
 			WHERE edge.task = ? AND other.status <> 'done'`},
 
-		{&s.insertEvent, `INSERT INTO journal (` + eventColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
 		{&s.endTransaction, `UPDATE journal SET tx_last = ?1 WHERE seq > ?2 AND seq <= ?1`},
 
 		{&s.oldest, `SELECT coalesce((SELECT seq FROM journal ORDER BY seq LIMIT 1), 0),
@@ -81,5 +80,14 @@ func (s *statements) table() []statement {
 		{&s.leaseOf, `SELECT ` + leaseColumns + ` FROM leases WHERE task_id = ?`},
 		{&s.setLease, `INSERT OR REPLACE INTO leases (task_id, token, seq, length, expires_at, source) VALUES (?, ?, ?, ?, ?, ?)`},
 		{&s.dropLease, `DELETE FROM leases WHERE task_id = ?`},
+	}
+}
+
+// rowTable is that of the statements that write a row.
+func (s *statements) rowTable() []rowText {
+	return []rowText{
+		{&s.insertTask, `INSERT INTO tasks (` + taskColumns + `, id, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
+		{&s.updateTask, `UPDATE tasks SET (` + taskColumns + `) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) WHERE id = ?`},
+		{&s.insertEvent, `INSERT INTO journal (` + eventColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
 	}
 }
