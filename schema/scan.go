@@ -75,12 +75,16 @@ func skipSpace(data []byte, i int) int {
 
 // stringEnd gives the index after the string that starts at i.
 func stringEnd(data []byte, i int) int {
-	for i++; data[i] != '"'; i++ {
-		if data[i] == '\\' {
-			i++ // what is escaped may be a quote
+	for {
+		i += 1 + bytes.IndexByte(data[i+1:], '"')
+		escapes := i
+		for data[escapes-1] == '\\' {
+			escapes--
+		}
+		if (i-escapes)%2 == 0 { // else the quote is escaped
+			return i + 1
 		}
 	}
-	return i + 1
 }
 
 // valueEnd gives the index after the value that starts at i. It counts brackets

@@ -204,7 +204,7 @@ func (c *Conn) readMessage() ([]byte, error) {
 
 // readUpTo reads all of r, or fails with ErrTooBig after limit bytes.
 func readUpTo(r io.Reader, limit int64) ([]byte, error) {
-	message := make([]byte, 0, 512) // most requests fit
+	message := make([]byte, 0, 1024) // most requests fit
 	for {
 		if len(message) == cap(message) {
 			message = append(make([]byte, 0, 2*cap(message)), message...)
