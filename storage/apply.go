@@ -94,7 +94,7 @@ func (t *transaction) exec(statement *sql.Stmt, args ...any) error {
 }
 
 // write runs a statement that writes a row.
-func (t *transaction) write(statement *rowStatement, row []driver.Value) error {
+func (t *transaction) write(statement *rawStatement, row []driver.Value) error {
 	t.wrote = true
 	return statement.exec(row)
 }

@@ -73,7 +73,7 @@ func (d *DB) begin(ctx context.Context) error {
 
 // tryBegin is begin without waiting.
 func (d *DB) tryBegin() error {
-	err := d.exec("BEGIN IMMEDIATE")
+	err := d.write.beginNow.exec(nil)
 	lost := d.files.lost(d.shm)
 	if lost == nil {
 		return err
@@ -143,7 +143,7 @@ func (d *DB) exec(statement string) error {
 // when the disk cannot be synced, is in the log as a whole already, and a crash
 // would bring it back although it was refused: another commit takes its place.
 func (d *DB) commit() error {
-	err := d.exec("COMMIT")
+	err := d.write.commitNow.exec(nil)
 	if err != nil && !isBusy(err) {
 		d.rollback()
 		// If the disk cannot be synced still, it was written all the same.

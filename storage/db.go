@@ -113,7 +113,7 @@ func (d *DB) open(ctx context.Context) (err error) {
 	if err := prepare(ctx, d.writer, d.write.table()); err != nil {
 		return err
 	}
-	if err := prepareRows(ctx, d.writer, d.write.rowTable()); err != nil {
+	if err := prepareRaw(ctx, d.writer, d.write.rawTable()); err != nil {
 		return err
 	}
 	if err := d.write.dataVersion.QueryRow().Scan(&d.seen); err != nil {
@@ -156,6 +156,9 @@ func (d *DB) openWriter(ctx context.Context) (err error) {
 	if d.writer, err = d.pool.Conn(ctx); err != nil {
 		return err
 	}
+	if err := prepareRaw(ctx, d.writer, d.write.commitTable()); err != nil {
+		return err
+	}
 	return d.migrate(ctx)
 }
 
@@ -180,7 +183,7 @@ func (d *DB) release() error {
 			errs = append(errs, (*s.at).Close())
 		}
 	}
-	for _, s := range d.write.rowTable() {
+	for _, s := range slices.Concat(d.write.commitTable(), d.write.rawTable()) {
 		if *s.at != nil {
 			errs = append(errs, (*s.at).close())
 		}

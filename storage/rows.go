@@ -54,38 +54,38 @@ func orNull[T comparable](value T) any {
 	return value
 }
 
-// rowStatement is a statement that writes one row, on the writer's connection, past
-// database/sql: what that does for a statement of fifteen values costs a tenth of a
+// rawStatement is a statement of every write, or every commit, on the writer's
+// connection, past database/sql: what that does for fifteen values costs a tenth of a
 // write. The connection is never given back (DB.writer), and has one user at a time
 // (DB.writing), which is what a driver asks for.
-type rowStatement struct {
+type rawStatement struct {
 	statement driver.StmtExecContext
 	close     func() error
 	row       []driver.Value      // of the present call, used again
 	args      []driver.NamedValue // used again
 }
 
-// rowText is where a rowStatement goes, and its text.
-type rowText struct {
-	at   **rowStatement
+// rawText is where a rawStatement goes, and its text.
+type rawText struct {
+	at   **rawStatement
 	text string
 }
 
-func prepareRows(ctx context.Context, on *sql.Conn, table []rowText) error {
+func prepareRaw(ctx context.Context, on *sql.Conn, table []rawText) error {
 	return on.Raw(func(c any) error {
 		for _, s := range table {
 			prepared, err := c.(driver.ConnPrepareContext).PrepareContext(ctx, s.text)
 			if err != nil {
 				return fmt.Errorf("prepare %q: %w", s.text, err)
 			}
-			*s.at = &rowStatement{statement: prepared.(driver.StmtExecContext), close: prepared.Close}
+			*s.at = &rawStatement{statement: prepared.(driver.StmtExecContext), close: prepared.Close}
 		}
 		return nil
 	})
 }
 
-// exec writes a row.
-func (s *rowStatement) exec(row []driver.Value) error {
+// exec runs the statement with the values of a row.
+func (s *rawStatement) exec(row []driver.Value) error {
 	for i := range row {
 		if i == len(s.args) {
 			s.args = append(s.args, driver.NamedValue{Ordinal: i + 1})

@@ -26,7 +26,8 @@ type statements struct {
 	index, setIndexed, candidates                                      *sql.Stmt
 	nextReady, leaseOf, setLease, dropLease                            *sql.Stmt
 
-	insertTask, updateTask, insertEvent *rowStatement // of every write
+	beginNow, commitNow                 *rawStatement
+	insertTask, updateTask, insertEvent *rawStatement
 }
 
 func (s *statements) table() []statement {
@@ -83,9 +84,14 @@ func (s *statements) table() []statement {
 	}
 }
 
-// rowTable is that of the statements that write a row.
-func (s *statements) rowTable() []rowText {
-	return []rowText{
+// commitTable is that of the statements that need no table: a new file is made with them.
+func (s *statements) commitTable() []rawText {
+	return []rawText{{&s.beginNow, `BEGIN IMMEDIATE`}, {&s.commitNow, `COMMIT`}}
+}
+
+// rawTable is that of the other statements past database/sql.
+func (s *statements) rawTable() []rawText {
+	return []rawText{
 		{&s.insertTask, `INSERT INTO tasks (` + taskColumns + `, id, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
 		{&s.updateTask, `UPDATE tasks SET (` + taskColumns + `) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) WHERE id = ?`},
 		{&s.insertEvent, `INSERT INTO journal (` + eventColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
