@@ -66,6 +66,7 @@ type Emitter struct {
 
 	withdrawals chan *Write
 	abandoned   chan int64    // connections that are gone
+	pings       chan struct{} // taken as a turn of their own
 	always      chan struct{} // closed
 
 	// Owned by the writing goroutine.
@@ -95,7 +96,7 @@ func New(ctx context.Context, journal Journal, config Config) (*Emitter, error) 
 		lastAt:  bounds.NewestAt,
 		leases:  leases{byTask: make(map[string]*lease)},
 
-		withdrawals: make(chan *Write), abandoned: make(chan int64), always: make(chan struct{}),
+		withdrawals: make(chan *Write), abandoned: make(chan int64), pings: make(chan struct{}), always: make(chan struct{}),
 	}
 	close(e.always)
 	if err := e.readLeases(); err != nil {
@@ -182,6 +183,7 @@ func (e *Emitter) step(retry, lease <-chan time.Time) (more bool) {
 		e.withdraw(w)
 	case source := <-e.abandoned:
 		e.leases.abandon(source, time.Now())
+	case <-e.pings:
 	}
 	return true
 }

@@ -2,6 +2,7 @@ package emitter
 
 import (
 	"container/list"
+	"context"
 
 	"github.com/descartes-tasks/descartes/schema"
 )
@@ -91,5 +92,19 @@ func (e *Emitter) Abandon(source int64) {
 	select {
 	case e.abandoned <- source:
 	case <-e.done:
+	}
+}
+
+// Ping waits for a turn of the writing goroutine, as a write does, and leaves nothing
+// behind: it returns nil when that goroutine goes on, whether or not its commits
+// succeed, or has ended. The error is that of ctx.
+func (e *Emitter) Ping(ctx context.Context) error {
+	select {
+	case e.pings <- struct{}{}:
+		return nil
+	case <-e.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }

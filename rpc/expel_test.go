@@ -51,7 +51,7 @@ func TestExpelled(t *testing.T) {
 				if test.takes {
 					expectExpelled(p, test.reason)
 				} else {
-					for d.connections() > 1 {
+					for d.Connections() > 1 {
 						time.Sleep(time.Millisecond)
 					}
 				}
@@ -113,7 +113,7 @@ func TestExpelledWritesAreNotMade(t *testing.T) {
 		d.revoke("a")
 		expectExpelled(p, wire.ReasonRevoked)
 		close(store.let)
-		for d.connections() > 0 {
+		for d.Connections() > 0 {
 			time.Sleep(time.Millisecond)
 		}
 		if n := d.emitter.Stats().Changes; n != 0 {

@@ -47,8 +47,8 @@ func (w *fuzzedWorld) stop() {
 	check(w.t, w.server.Shutdown(w.t.Context()))
 	check(w.t, <-w.served)
 	w.emitter.Close()
-	if left := w.emitter.Stats(); left.Subscriptions != 0 || left.HeldBack != 0 || w.server.connections() != 0 {
-		w.t.Fatalf("at the end there are %d connections and %+v", w.server.connections(), left)
+	if left := w.emitter.Stats(); left.Subscriptions != 0 || left.HeldBack != 0 || w.server.Connections() != 0 {
+		w.t.Fatalf("at the end there are %d connections and %+v", w.server.Connections(), left)
 	}
 }
 

@@ -132,7 +132,7 @@ func (c *statsCollector) Collect(metrics chan<- prometheus.Metric) {
 	counter(c.delivered, s.Delivered)
 	gauge(c.debounce, debounceRate(s))
 	gauge(c.held, float64(s.HeldBack))
-	gauge(c.connections, float64(c.server.connections()))
+	gauge(c.connections, float64(c.server.Connections()))
 	gauge(c.subscriptions, float64(s.Subscriptions))
 	gauge(c.lag, float64(s.SlowestLag))
 	gauge(c.leases, float64(s.Leases))

@@ -128,7 +128,7 @@ func (s *Server) stats(ctx context.Context) (schema.StatsResult, error) {
 			Newest: schema.Cursor{Epoch: bounds.Epoch, Seq: bounds.Newest}.String(),
 			Events: store.Events, Bytes: store.Bytes,
 		},
-		Connections: s.connections(), Subscriptions: e.Subscriptions, SlowestLag: e.SlowestLag,
+		Connections: s.Connections(), Subscriptions: e.Subscriptions, SlowestLag: e.SlowestLag,
 		EventsEmitted: map[schema.ChangeType]int64{
 			schema.Created: e.Created, schema.Updated: e.Updated, schema.Deleted: e.Deleted,
 		},

@@ -192,7 +192,8 @@ func (s *Server) isDraining() bool {
 	return s.draining
 }
 
-func (s *Server) connections() int64 {
+// Connections is how many WebSocket connections are open now.
+func (s *Server) Connections() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return int64(len(s.sessions))

@@ -326,7 +326,7 @@ func TestPeerThatTakesNothingFor30sIsClosed(t *testing.T) {
 		cursor := p.call("task.list", `{}`)
 		began := time.Now()
 		w.call("task.create", `{"title":"x"}`)
-		for d.connections() == 2 {
+		for d.Connections() == 2 {
 			w.call("server.ping", `{}`)
 			time.Sleep(time.Second) // virtual
 		}
