@@ -21,18 +21,14 @@ import (
 	"github.com/descartes-tasks/descartes/storage"
 )
 
-// listen opens the TCP address, with TLS if secure is not nil, and, if there is one,
-// the socket, which is plain: nobody is between its two ends.
-func listen(address, socket string, secure *tls.Config) ([]net.Listener, error) {
+// listen opens the TCP address and, if there is one, the socket.
+func listen(address, socket string) ([]net.Listener, error) {
 	tcp, err := net.Listen("tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("the address %s is in use: another daemon may be running; choose another with --listen", address)
 	}
 	if err != nil {
 		return nil, err
-	}
-	if secure != nil {
-		tcp = tls.NewListener(tcp, secure)
 	}
 	if socket == "" {
 		return []net.Listener{tcp}, nil
@@ -52,11 +48,11 @@ func isLoopback(address string) bool {
 	return err == nil && (host == "localhost" || notIP == nil && ip.IsLoopback())
 }
 
-// checkAccess refuses an address that other machines can reach while there is nobody
-// who may come in: no token that is not revoked. It warns of tokens that anybody on
-// the way could read.
+// checkAccess refuses an address that other machines can reach, "" for none, while there
+// is nobody who may come in: no token that is not revoked. It warns of tokens that
+// anybody on the way could read.
 func checkAccess(ctx context.Context, address string, db *storage.DB, secure *tls.Config, log zerolog.Logger) error {
-	if isLoopback(address) {
+	if address == "" {
 		return nil
 	}
 	tokens, err := db.Tokens(ctx)
@@ -64,7 +60,7 @@ func checkAccess(ctx context.Context, address string, db *storage.DB, secure *tl
 		return err
 	}
 	if !slices.ContainsFunc(tokens, func(t schema.Token) bool { return !t.Revoked() }) {
-		return fmt.Errorf("--listen %s can be reached from other machines, but there is no token that lets anybody in: "+
+		return fmt.Errorf("the address %s can be reached from other machines, but there is no token that lets anybody in: "+
 			"make one with \"descartes token add NAME\" for this --db, and keep it secret on the way with --tls-cert and --tls-key", address)
 	}
 	if secure == nil {

@@ -42,23 +42,26 @@ func serve(ctx context.Context, cmd *cli.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	secure, err := serverTLS(cmd.String("tls-cert"), cmd.String("tls-key"), log)
+	doors, err := findDoors(cmd, log)
 	if err != nil {
 		return err
 	}
-	metrics := rpc.NewMetrics()
+	manager, metrics := newService(log), rpc.NewMetrics()
+	manager.tell("STATUS=Opening the database") // which takes long when it has to be migrated
 	db, err := storage.Open(ctx, storage.Config{
 		Path: cmd.String("db"), RetainEvents: cmd.Int64("retain-events"), RetainFor: cmd.Duration("retain-for"),
 		Failed: func(what string, err error) {
 			metrics.Failed(what, err)
 			logFailure(log, what, err)
+			manager.failed(what, err)
 		},
 	})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if err := checkAccess(ctx, cmd.String("listen"), db, secure, log); err != nil {
+	public := doors.public()
+	if err := checkAccess(ctx, public, db, doors.secure, log); err != nil {
 		return err
 	}
 	events, err := emitter.New(ctx, db, emitter.Config{Committed: metrics.Committed, Delivered: metrics.Delivered})
@@ -66,18 +69,24 @@ func serve(ctx context.Context, cmd *cli.Command) (err error) {
 		return err
 	}
 	defer events.Close()
-	listeners, err := listen(cmd.String("listen"), cmd.String("socket"), secure)
+	listeners, err := doors.open(log)
 	if err != nil {
 		return err
 	}
 	warnOfDatabase(cmd.String("db"), log)
 	config := serverConfig(cmd, db, events, metrics, log)
+	config.AlwaysTokens = public != ""
 	checkOpenFiles(config.Limits, log)
 	server := rpc.NewServer(config)
 	err = serveUntil(ctx, server, listeners, func() {
 		fmt.Fprintln(cmd.Root().Writer, "ready "+addresses(listeners))
 		log.Info().Str("db", cmd.String("db")).Str("version", version()).Msg("ready")
-	})
+		manager.start(server.Probe, func() string {
+			return addresses(listeners) + "; " + count(server.Connections(), "connection") + ", " +
+				count(events.Stats().Subscriptions, "subscription")
+		})
+	}, manager.stopping)
+	manager.end()
 	log.Info().Msg("stopped")
 	return err
 }
@@ -92,7 +101,7 @@ func warnOfDatabase(path string, log zerolog.Logger) {
 
 // serveUntil serves on all listeners until ctx ends or one of them fails, then
 // stops cleanly: what was accepted is finished.
-func serveUntil(ctx context.Context, server *rpc.Server, listeners []net.Listener, ready func()) error {
+func serveUntil(ctx context.Context, server *rpc.Server, listeners []net.Listener, ready, stopping func()) error {
 	ended := make(chan error, len(listeners))
 	for _, l := range listeners {
 		go func() { ended <- server.Serve(l) }()
@@ -105,6 +114,7 @@ func serveUntil(ctx context.Context, server *rpc.Server, listeners []net.Listene
 	case failed = <-ended:
 		running--
 	}
+	stopping()
 	patience, cancel := context.WithTimeout(context.Background(), shutdownPatience)
 	defer cancel()
 	failed = errors.Join(failed, server.Shutdown(patience))

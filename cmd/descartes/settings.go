@@ -55,7 +55,6 @@ func serveFlags() []cli.Flag {
 func serverConfig(cmd *cli.Command, db *storage.DB, events *emitter.Emitter, metrics *rpc.Metrics, log zerolog.Logger) rpc.Config {
 	return rpc.Config{
 		Emitter: events, Store: db, Tokens: db, Metrics: metrics, Log: log, Version: version(),
-		AlwaysTokens:   !isLoopback(cmd.String("listen")),
 		Debounce:       cmd.Duration("debounce"),
 		AllowedHosts:   cmd.StringSlice("allow-host"),
 		AllowedOrigins: cmd.StringSlice("allow-origin"),
