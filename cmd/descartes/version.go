@@ -10,8 +10,8 @@ import (
 	"github.com/urfave/cli/v3"
 )
 
-// release is set by the linker (-X main.release=…) in released binaries.
-var release string
+// release and revision are set by the linker (-X main.release=…) in released binaries.
+var release, revision string
 
 // version gives the release, else what the module system knows of this build.
 func version() string {
@@ -26,6 +26,9 @@ func version() string {
 
 // commit gives the revision that the binary was built from, "" if it is not known.
 func commit() string {
+	if revision != "" {
+		return revision
+	}
 	info, _ := debug.ReadBuildInfo()
 	if info == nil {
 		return ""
