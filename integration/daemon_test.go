@@ -140,6 +140,11 @@ func (d *daemon) dial() *client.Client {
 	return c
 }
 
+// page is the address of a page of the daemon.
+func (d *daemon) page(path string) string {
+	return "http" + strings.TrimSuffix(strings.TrimPrefix(d.url, "ws"), "/rpc") + path
+}
+
 func database(t *testing.T) string { return filepath.Join(t.TempDir(), "descartes.db") }
 
 // need gives the path of a tool, or skips the test.

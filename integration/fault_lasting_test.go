@@ -192,21 +192,11 @@ func TestFileDescriptors(t *testing.T) {
 // an error like any other; and what was refused does not come back after a crash,
 // although it may be in the log as a whole.
 func TestFailingDisk(t *testing.T) {
-	strace := need(t, "strace")
 	for _, call := range []string{"fdatasync,fsync", "pwrite64"} {
 		t.Run(call, func(t *testing.T) {
 			t.Parallel()
 			p := admit(t, database(t))
-			tracer := exec.Command(strace, "-f", "-qq", "-o", "/dev/null", "-p", strconv.Itoa(p.cmd.Process.Pid),
-				"-e", "trace="+call, "-e", "inject="+call+":error=EIO")
-			if err := tracer.Start(); err != nil {
-				t.Fatal(err)
-			}
-			detach := sync.OnceFunc(func() {
-				_ = tracer.Process.Signal(syscall.SIGINT)
-				_ = tracer.Wait()
-			})
-			defer detach()
+			detach := p.inject(call, "error=EIO")
 			p.mustFail("failed")
 			p.mustRead()
 			p.kill()
@@ -217,4 +207,21 @@ func TestFailingDisk(t *testing.T) {
 			p.mustWrite()
 		})
 	}
+}
+
+// inject makes system calls of a daemon go as strace(1) can make them, until detach,
+// which the end of the test calls, too.
+func (d *daemon) inject(calls, how string) (detach func()) {
+	d.t.Helper()
+	tracer := exec.Command(need(d.t, "strace"), "-f", "-qq", "-o", "/dev/null", "-p", strconv.Itoa(d.cmd.Process.Pid),
+		"-e", "trace="+calls, "-e", "inject="+calls+":"+how)
+	if err := tracer.Start(); err != nil {
+		d.t.Fatal(err)
+	}
+	detach = sync.OnceFunc(func() {
+		_ = tracer.Process.Signal(syscall.SIGINT)
+		_ = tracer.Wait()
+	})
+	d.t.Cleanup(detach)
+	return detach
 }

@@ -105,7 +105,7 @@ func (p *patient) mustRead() {
 // ready gives the answer of /readyz.
 func (p *patient) ready() (status int, text string) {
 	p.t.Helper()
-	answer, err := http.Get(strings.Replace(strings.TrimSuffix(p.url, "/rpc"), "ws://", "http://", 1) + "/readyz")
+	answer, err := http.Get(p.page("/readyz"))
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -50,7 +50,7 @@ type gauge struct {
 // gauge reads the figures of d, over its Unix socket if that is given.
 func (d *daemon) gauge(socket string) *gauge {
 	transport := &http.Transport{MaxConnsPerHost: 1, DisableCompression: true}
-	base := "http" + strings.TrimSuffix(strings.TrimPrefix(d.url, "ws"), "/rpc")
+	base := d.page("")
 	if socket != "" {
 		base = "http://localhost"
 		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {

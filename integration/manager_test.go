@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -129,8 +128,7 @@ func TestServiceManager(t *testing.T) {
 	m := newManager(t)
 	d := serveManaged(t, m, 200*time.Millisecond)
 	m.await("READY=1")
-	page := strings.Replace(strings.TrimSuffix(d.url, "/rpc"), "ws", "http", 1)
-	answer, err := http.Get(page + "/readyz")
+	answer, err := http.Get(d.page("/readyz"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,22 +159,12 @@ func TestServiceManager(t *testing.T) {
 // pings, and they come back with the disk.
 func TestHangingDiskEndsThePings(t *testing.T) {
 	t.Parallel()
-	strace := need(t, "strace")
 	m := newManager(t)
 	d := serveManaged(t, m, 100*time.Millisecond)
 	c := d.dial()
 	m.awaitPings(2)
 	const hang = time.Second
-	tracer := exec.Command(strace, "-f", "-qq", "-o", "/dev/null", "-p", strconv.Itoa(d.cmd.Process.Pid),
-		"-e", "trace=fdatasync,fsync", "-e", "inject=fdatasync,fsync:delay_enter="+strconv.FormatInt(hang.Microseconds(), 10))
-	if err := tracer.Start(); err != nil {
-		t.Fatal(err)
-	}
-	detach := sync.OnceFunc(func() {
-		_ = tracer.Process.Signal(syscall.SIGINT)
-		_ = tracer.Wait()
-	})
-	defer detach()
+	detach := d.inject("fdatasync,fsync", "delay_enter="+strconv.FormatInt(hang.Microseconds(), 10))
 	pings := hangingWrite(t, c, m, hang)
 	if pings > 5 {
 		t.Errorf("%d pings while a write hung for %v, of 20 at rest", pings, hang)

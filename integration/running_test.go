@@ -41,7 +41,7 @@ func exposed(t *testing.T) map[string]bool {
 	if _, err := c.Create(t.Context(), schema.Draft{Title: "lost"}); schema.CodeOf(err) != schema.CodeStorageUnavailable {
 		t.Fatalf("create: %v", err)
 	}
-	answer, err := http.Get(strings.Replace(strings.TrimSuffix(d.url, "/rpc"), "ws", "http", 1) + "/metrics")
+	answer, err := http.Get(d.page("/metrics"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,9 @@ func TestDashboard(t *testing.T) {
 			Title   string
 			Targets []struct{ Expr string }
 		}
-		Templating struct{ List []struct{ Name, Definition string } }
+		Templating struct {
+			List []struct{ Name, Definition string }
+		}
 	}
 	if err := json.Unmarshal([]byte(running(t, "grafana.json")), &dashboard); err != nil {
 		t.Fatal(err)
@@ -160,7 +162,7 @@ func TestBackupUnit(t *testing.T) {
 	// run does what the unit does: ExecStartPost only when ExecStart has succeeded.
 	run := func(db string) error {
 		for _, name := range []string{"ExecStart", "ExecStartPost"} {
-			line := regexp.MustCompile(`(?m)^`+name+`=/bin/sh -c '(.*)'$`).FindStringSubmatch(unit)[1]
+			line := regexp.MustCompile(`(?m)^` + name + `=/bin/sh -c '(.*)'$`).FindStringSubmatch(unit)[1]
 			line = strings.NewReplacer("%%", "%", "/usr/local/bin/descartes", binary).Replace(line)
 			command := exec.Command("sh", "-c", line)
 			command.Env = append(os.Environ(), "DESCARTES_DB="+db, "BACKUPS="+backups, fmt.Sprint("KEEP=", keep))
