@@ -99,25 +99,43 @@ func (e *Emitter) Subscribe(ctx context.Context, spec Spec, sink Sink) (*Subscri
 // are those of Subscribe; field names the parameter.
 func (e *Emitter) Resume(ctx context.Context, field, since string) (int64, error) {
 	bounds, err := e.journal.Bounds(ctx)
-	if err != nil {
-		return 0, err
+	if err != nil || since == schema.SinceStart {
+		return bounds.Oldest - 1, err
 	}
-	oldest := schema.Cursor{Epoch: bounds.Epoch, Seq: bounds.Oldest - 1}
-	if since == schema.SinceStart {
-		return oldest.Seq, nil
+	place, err := placeOf(bounds, field, since)
+	if err == nil && place < bounds.Oldest-1 {
+		err = schema.CursorExpired(schema.CursorCompacted, oldestOf(bounds))
 	}
-	cursor, err := schema.ParseCursor(field, since)
+	return place, err
+}
+
+// Before gives the journal place of a cursor, or of schema.BeforeEnd, for who reads
+// backwards from there. The errors are those of Resume, but that a place before the
+// oldest event is none: nothing is before it, and nothing was missed.
+func (e *Emitter) Before(ctx context.Context, field, before string) (int64, error) {
+	bounds, err := e.journal.Bounds(ctx)
+	if err != nil || before == schema.BeforeEnd {
+		return bounds.Newest, err
+	}
+	return placeOf(bounds, field, before)
+}
+
+// placeOf gives the place of a cursor of this journal that is not ahead of it.
+func placeOf(bounds schema.Bounds, field, text string) (int64, error) {
+	cursor, err := schema.ParseCursor(field, text)
 	switch {
 	case err != nil:
 		return 0, err
 	case cursor.Epoch != bounds.Epoch:
-		return 0, schema.CursorExpired(schema.CursorEpoch, oldest)
+		return 0, schema.CursorExpired(schema.CursorEpoch, oldestOf(bounds))
 	case cursor.Seq > bounds.Newest:
-		return 0, schema.CursorExpired(schema.CursorAhead, oldest)
-	case cursor.Seq < oldest.Seq:
-		return 0, schema.CursorExpired(schema.CursorCompacted, oldest)
+		return 0, schema.CursorExpired(schema.CursorAhead, oldestOf(bounds))
 	}
 	return cursor.Seq, nil
+}
+
+func oldestOf(bounds schema.Bounds) schema.Cursor {
+	return schema.Cursor{Epoch: bounds.Epoch, Seq: bounds.Oldest - 1}
 }
 
 // Start begins to deliver. It does nothing the second time, and after Stop.

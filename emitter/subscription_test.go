@@ -118,6 +118,29 @@ func TestCursorsThatCannotBeContinued(t *testing.T) {
 	})
 }
 
+// Who reads backwards may begin anywhere in the journal, also before what was pruned.
+func TestPlacesToReadBackwardsFrom(t *testing.T) {
+	inBubble(t, emitter.Config{}, func(f *fixture) {
+		f.do(create("a"), create("b"), create("c"))
+		f.journal.Prune(2)
+		for before, want := range map[string]int64{schema.BeforeEnd: 3, "memory-3": 3, "memory-2": 2, "memory-0": 0} {
+			if place, err := f.Before(t.Context(), "before", before); place != want || err != nil {
+				t.Errorf("%s: %d, %v", before, place, err)
+			}
+		}
+		for before, want := range map[string]schema.ErrorData{
+			"memory-4": {ReasonDetail: schema.CursorAhead, Oldest: "memory-2"}, "other-1": {ReasonDetail: schema.CursorEpoch, Oldest: "memory-2"},
+			schema.SinceStart: {Field: "before"},
+		} {
+			_, err := f.Before(t.Context(), "before", before)
+			coded, _ := errors.AsType[*schema.Error](err)
+			if coded == nil || coded.Data.ReasonDetail != want.ReasonDetail || coded.Data.Oldest != want.Oldest || coded.Data.Field != want.Field {
+				t.Errorf("%s: %+v", before, err)
+			}
+		}
+	})
+}
+
 // stall lets a subscription wait in Send while much more happens than the tail
 // holds.
 func stall(f *fixture, spec emitter.Spec, changes int) *recorder {

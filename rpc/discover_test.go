@@ -77,7 +77,7 @@ func TestDocumentSaysWhatTheContractSays(t *testing.T) {
 		"task.update":      "id* title description status priority complexity assigned_to dependencies metadata expected_version lease_token",
 		"task.delete":      "id* expected_version",
 		"task.apply":       "operations*",
-		"task.history":     "id since limit",
+		"task.history":     "id since limit before",
 		"task.subscribe":   "filter since snapshot debounce_ms include_task batch",
 		"task.unsubscribe": "subscription*",
 		"task.flush":       "subscription",

@@ -30,6 +30,7 @@ func FuzzParams(f *testing.F) {
 	}
 	for _, bound := range []string{
 		`{"limit":0,"debounce_ms":0}`, `{"limit":1}`, `{"limit":1000}`, `{"limit":1001,"debounce_ms":60000}`, `{"debounce_ms":60001}`,
+		`{"before":"end","limit":2}`, `{"before":"end","since":"start"}`,
 		`{"batch":{"max":1,"wait_ms":0}}`, `{"batch":{"max":1000,"wait_ms":60000}}`, `{"batch":{"max":0,"wait_ms":-1}}`, `{"batch":{}}`,
 		`{"operations":[]}`, `{"title":"x","id":""}`, `{"title":"x","metadata":null,"dependencies":null}`, `{"filter":{"ids":[],"text":""}}`,
 		`{"filter":{"assigned_to":[]}}`, `{"filter":{"assigned_to":[` + strings.Repeat("null,", 999) + `null]}}`,

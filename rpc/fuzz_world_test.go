@@ -142,6 +142,14 @@ func (m memoryStore) History(ctx context.Context, id string, after int64, limit 
 	return all[:min(len(all), limit)], len(all) > limit, err
 }
 
+// HistoryBefore gives events of the journal backwards.
+func (m memoryStore) HistoryBefore(ctx context.Context, id string, through int64, limit int) (events []schema.Event, more bool, err error) {
+	all, err := m.Events(ctx, 0, through, 1<<20)
+	all = slices.DeleteFunc(all, func(e schema.Event) bool { return id != "" && e.TaskID != id })
+	slices.Reverse(all)
+	return all[:min(len(all), limit)], len(all) > limit, err
+}
+
 // Stats gives no figures.
 func (m memoryStore) Stats(context.Context) (schema.StoreStats, error) {
 	return schema.StoreStats{}, nil

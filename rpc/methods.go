@@ -148,7 +148,7 @@ func queryMethods() []method {
 			name: schema.MethodList, summary: "List tasks, a page at a time.", result: schema.ListResult{},
 		}, (*session).list),
 		reading(method{
-			name: schema.MethodHistory, summary: "Read the journal, of one task or of all, oldest event first.",
+			name: schema.MethodHistory, summary: "Read the journal, of one task or of all: oldest event first, with before newest first.",
 			result: schema.HistoryResult{}, errors: []schema.Code{schema.CodeCursorExpired},
 		}, (*session).history),
 	}

@@ -49,19 +49,7 @@ func (s *session) history(r *wire.Request, p *schema.HistoryParams) (any, error)
 	if err := p.Normalize(); err != nil {
 		return nil, err
 	}
-	since := schema.SinceStart
-	if p.Since != nil {
-		since = *p.Since
-	}
-	after, err := s.server.config.Emitter.Resume(s.ctx, "since", since)
-	if err != nil {
-		return nil, err
-	}
-	id := ""
-	if p.ID != nil {
-		id = *p.ID
-	}
-	events, more, err := s.server.config.Store.History(s.ctx, id, after, int(*p.Limit))
+	events, more, err := s.readHistory(p)
 	if err != nil && !errors.Is(err, schema.ErrCompacted) {
 		return nil, err
 	}
@@ -73,14 +61,40 @@ func (s *session) history(r *wire.Request, p *schema.HistoryParams) (any, error)
 	if err != nil { // pruned since Resume looked
 		return nil, schema.CursorExpired(schema.CursorCompacted, oldest)
 	}
-	return s.historyResult(events, more, oldest, s.room(r)), nil
+	behind := int64(0) // where the next page begins, from the last event of this one
+	if p.Before != nil {
+		behind = 1
+	}
+	return s.historyResult(events, more, behind, oldest, s.room(r)), nil
+}
+
+// readHistory reads the journal in the direction that p asks for.
+func (s *session) readHistory(p *schema.HistoryParams) (events []schema.Event, more bool, err error) {
+	store, emitter := s.server.config.Store, s.server.config.Emitter
+	id, since, place := "", schema.SinceStart, int64(0)
+	if p.ID != nil {
+		id = *p.ID
+	}
+	if p.Before != nil {
+		if place, err = emitter.Before(s.ctx, "before", *p.Before); err == nil {
+			events, more, err = store.HistoryBefore(s.ctx, id, place, int(*p.Limit))
+		}
+		return events, more, err
+	}
+	if p.Since != nil {
+		since = *p.Since
+	}
+	if place, err = emitter.Resume(s.ctx, "since", since); err == nil {
+		events, more, err = store.History(s.ctx, id, place, int(*p.Limit))
+	}
+	return events, more, err
 }
 
 // historyResult puts as many events into a page as there is room for, and at least
 // one.
-func (s *session) historyResult(events []schema.Event, more bool, oldest schema.Cursor, room int) json.RawMessage {
+func (s *session) historyResult(events []schema.Event, more bool, behind int64, oldest schema.Cursor, room int) json.RawMessage {
 	result := []byte(`{"events":[`)
-	last := "null"
+	next := oldest
 	for i := range events {
 		e := &events[i]
 		if i > 0 && len(result)+len(e.Task)+len(e.Previous) > room {
@@ -94,12 +108,14 @@ func (s *session) historyResult(events []schema.Event, more bool, oldest schema.
 			result = append(result, ',')
 		}
 		result = e.AppendJSON(result, e.AppendBody(nil, true))
-		last = `"` + e.Cursor + `"`
+		next.Seq = e.Seq - behind
 	}
-	if !more {
-		last = "null"
+	result = append(result, `],"next":`...)
+	if more {
+		result = append(next.Append(append(result, '"')), '"')
+	} else {
+		result = append(result, "null"...)
 	}
-	result = append(append(result, `],"next":`...), last...)
 	return append(oldest.Append(append(result, `,"oldest":"`...)), `"}`...)
 }
 

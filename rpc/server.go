@@ -29,6 +29,9 @@ type Store interface {
 	// History gives journaled events after a place, oldest first, of one task or, for
 	// id "", of all, and whether there are more.
 	History(ctx context.Context, id string, after int64, limit int) (events []schema.Event, more bool, err error)
+	// HistoryBefore gives the same backwards: the event at a place and older ones,
+	// newest first.
+	HistoryBefore(ctx context.Context, id string, through int64, limit int) (events []schema.Event, more bool, err error)
 	// Stats gives figures of the database.
 	Stats(ctx context.Context) (schema.StoreStats, error)
 	// Bounds gives the present ends of the journal.

@@ -33,6 +33,9 @@ const (
 // SinceStart, as the since of a subscription, is the whole retained journal.
 const SinceStart = "start"
 
+// BeforeEnd, as the before of task.history, is the newest end of the journal.
+const BeforeEnd = "end"
+
 // Bounds and defaults of numeric parameters.
 const (
 	DefaultLimit  = 100    // items of a page
@@ -150,11 +153,14 @@ type ListResult struct {
 	Cursor        string            `json:"cursor"`
 }
 
-// HistoryParams are the parameters of task.history.
+// HistoryParams are the parameters of task.history. With Before the journal is read
+// backwards, newest event first: what is up to and with that place, so that since and
+// before the same place are the whole journal.
 type HistoryParams struct {
-	ID    *string `json:"id,omitempty"`
-	Since *string `json:"since,omitempty"`
-	Limit *int64  `json:"limit,omitempty"`
+	ID     *string `json:"id,omitempty"`
+	Since  *string `json:"since,omitempty"` // a cursor or [SinceStart]
+	Limit  *int64  `json:"limit,omitempty"`
+	Before *string `json:"before,omitempty"` // a cursor or [BeforeEnd]; not together with Since
 }
 
 // Normalize validates p and fills in the default limit. The error is an [Error]
@@ -165,10 +171,14 @@ func (p *HistoryParams) Normalize() error {
 			return err
 		}
 	}
+	if p.Since != nil && p.Before != nil {
+		return Invalid("before", "must not be given together with since")
+	}
 	return checkLimit(&p.Limit)
 }
 
-// HistoryResult is the result of task.history. Next is nil at the end.
+// HistoryResult is the result of task.history. Next is the since, or the before, of
+// the next page; nil at the end.
 type HistoryResult struct {
 	Events []Event `json:"events"`
 	Next   *string `json:"next"`

@@ -67,6 +67,21 @@ func (d *DB) History(ctx context.Context, id string, after int64, limit int) (ev
 	return events, more, nil
 }
 
+// HistoryBefore gives a page of the journal backwards from a place, the event there
+// and older ones, newest first, of one task or, for id "", of all: at most limit
+// events, fewer when their documents have more than 1 MiB. more says that there are
+// older ones.
+func (d *DB) HistoryBefore(ctx context.Context, id string, through int64, limit int) (events []schema.Event, more bool, err error) {
+	var rows *sql.Rows
+	if id == "" {
+		rows, err = d.read.before.QueryContext(ctx, through, limit+1)
+	} else {
+		rows, err = d.read.beforeOf.QueryContext(ctx, id, through, limit+1)
+	}
+	events, more, err = readEvents(rows, err, limit, pageBytes)
+	return events, more, d.readError(err)
+}
+
 // retained gives [schema.ErrCompacted] if the event that follows after was pruned
 // away.
 func (d *DB) retained(ctx context.Context, after int64) error {

@@ -70,6 +70,12 @@ func TestPruneByAge(t *testing.T) {
 	if events, more, err := b.db.History(t.Context(), "n4", 3, 1); len(events) != 1 || more || err != nil {
 		t.Errorf("history of a task: %v, %t, %v", events, more, err)
 	}
+	if events, more, err := b.db.HistoryBefore(t.Context(), "", 5, 2); len(events) != 2 || events[1].Seq != 4 || more || err != nil {
+		t.Errorf("history backwards to the oldest event: %v, %t, %v", events, more, err)
+	}
+	if events, more, err := b.db.HistoryBefore(t.Context(), "", 3, 2); len(events) != 0 || more || err != nil {
+		t.Errorf("history before the oldest event: %v, %t, %v", events, more, err)
+	}
 }
 
 // TestPruneEverything: the whole journal may go, and the next event still gets

@@ -13,6 +13,7 @@ import (
 // shapes: select.go writes theirs.
 type queries struct {
 	bounds, events, eventsOf *sql.Stmt
+	before, beforeOf         *sql.Stmt
 	tasksAfter, firstSince   *sql.Stmt
 	document, state          *sql.Stmt
 	candidates               *sql.Stmt
@@ -20,12 +21,20 @@ type queries struct {
 	tokens, leases           *sql.Stmt
 }
 
+// What reads the journal backwards, all of it and that of one task.
+const (
+	selectBefore   = `SELECT ` + eventColumns + ` FROM journal WHERE seq <= ? ORDER BY seq DESC LIMIT ?`
+	selectBeforeOf = `SELECT ` + eventColumns + ` FROM journal WHERE task_id = ? AND seq <= ? ORDER BY seq DESC LIMIT ?`
+)
+
 func (q *queries) table() []statement {
 	return []statement{
 		{&q.bounds, `SELECT epoch, last_seq, coalesce((SELECT min(seq) FROM journal), last_seq + 1),
 			coalesce((SELECT timestamp FROM journal WHERE seq = last_seq), 0) FROM journal_state`},
 		{&q.events, `SELECT ` + eventColumns + ` FROM journal WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?`},
 		{&q.eventsOf, `SELECT ` + eventColumns + ` FROM journal WHERE task_id = ? AND seq > ? ORDER BY seq LIMIT ?`},
+		{&q.before, selectBefore},
+		{&q.beforeOf, selectBeforeOf},
 
 		{&q.tasksAfter, `SELECT id, document FROM tasks WHERE id > ? ORDER BY id LIMIT ?`},
 		// Of each task between two ids the first event after a place. But for these

@@ -102,6 +102,24 @@ func BenchmarkEvents(b *testing.B) {
 	}
 }
 
+func BenchmarkHistoryBefore(b *testing.B) {
+	board := bigBoard(b)
+	for name, id := range map[string]string{"all": "", "one": "0192f0a1-00000fff"} {
+		b.Run(name, func(b *testing.B) {
+			through := int64(100_000)
+			for b.Loop() {
+				events, _, err := board.db.HistoryBefore(b.Context(), id, through, 100)
+				if err != nil || len(events) == 0 {
+					b.Fatal(len(events), err)
+				}
+				if through -= 100; through < 5000 {
+					through = 100_000
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkTasksAt(b *testing.B) {
 	board := bigBoard(b)
 	for _, at := range []int64{100_000, 50_000} {

@@ -55,6 +55,11 @@ func TestMethods(t *testing.T) {
 	if want := []schema.ChangeType{schema.Created, schema.Updated, schema.Created, schema.Deleted}; !slices.Equal(types, want) {
 		t.Fatalf("history is %v, want %v", types, want)
 	}
+	backwards, err := c.History(ctx, schema.HistoryParams{Before: new(schema.BeforeEnd), Limit: new(int64(1))})
+	must(t, err)
+	if len(backwards.Events) != 1 || backwards.Events[0].ChangeType != schema.Deleted || backwards.Next == nil || *backwards.Next != history.Events[2].Cursor {
+		t.Fatalf("history backwards is %+v", backwards)
+	}
 	info, err := c.Info(ctx)
 	must(t, err)
 	stats, err := c.Stats(ctx)

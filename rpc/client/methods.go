@@ -115,8 +115,8 @@ func (c *Client) Release(ctx context.Context, params schema.ReleaseParams) (*sch
 	return call[schema.Task](ctx, c, schema.MethodRelease, params)
 }
 
-// History gives a page of the journal, oldest first. The codes: CodeInvalidParams,
-// CodeCursorExpired.
+// History gives a page of the journal, oldest first, or newest first with Before. The
+// codes: CodeInvalidParams, CodeCursorExpired.
 func (c *Client) History(ctx context.Context, params schema.HistoryParams) (*schema.HistoryResult, error) {
 	return call[schema.HistoryResult](ctx, c, schema.MethodHistory, params)
 }

@@ -69,7 +69,7 @@ func (s *session) explainAnswer(e *schema.Error) string {
 	case schema.CodeLeaseLost:
 		return fmt.Sprintf("Your claim of %s is lost; nothing was changed. Stop the work on it and call claim_task for another task.", e.Data.ID)
 	case schema.CodeCursorExpired:
-		return sentence("the history has no place "+e.Data.ReasonDetail+" any more") + " Call task_history without since."
+		return sentence("the history has no place "+e.Data.ReasonDetail+" any more") + " Call task_history without since and before."
 	case schema.CodeLimitExceeded:
 		return sentence(e.Message) + " Nothing was changed. Ask for less in one call."
 	case schema.CodeForbidden, schema.CodeUnauthorized:

@@ -42,7 +42,7 @@ func readingTools() []tool {
 		}, getTask),
 		define(tool{
 			name: "task_history", title: "Read the history", hints: readOnly,
-			description: "Read what happened to a task, or to all tasks: every change with time and old values, oldest first.",
+			description: "Read what happened to a task, or to all tasks: every change with time and old values, oldest first, or, with before, newest first.",
 		}, history),
 	}
 }
@@ -215,9 +215,10 @@ func (s *session) waitsFor(ctx context.Context, task *schema.Task) ([]string, er
 }
 
 type historyInput struct {
-	ID    *string `json:"id,omitempty" jsonschema:"only what happened to this task; default: to all"`
-	Since *string `json:"since,omitempty" jsonschema:"go on after this place: next, or oldest, of an answer before"`
-	Limit *int64  `json:"limit,omitempty"`
+	ID     *string `json:"id,omitempty" jsonschema:"only what happened to this task; default: to all"`
+	Since  *string `json:"since,omitempty" jsonschema:"go on after this place: next, or oldest, of an answer before"`
+	Limit  *int64  `json:"limit,omitempty"`
+	Before *string `json:"before,omitempty" jsonschema:"newest first: end, or next of an answer before; not together with since"`
 }
 
 // past is a page of the journal.
@@ -249,7 +250,7 @@ func history(ctx context.Context, s *session, in *historyInput) (*past, string, 
 	if in.Limit == nil {
 		in.Limit = new(int64(defaultPage))
 	}
-	params := schema.HistoryParams{ID: in.ID, Since: in.Since, Limit: in.Limit}
+	params := schema.HistoryParams{ID: in.ID, Since: in.Since, Limit: in.Limit, Before: in.Before}
 	found, err := read(ctx, s.daemon, func(conn *client.Client) (*schema.HistoryResult, error) { return conn.History(ctx, params) })
 	if err != nil {
 		return nil, "", err
@@ -266,9 +267,13 @@ func history(ctx context.Context, s *session, in *historyInput) (*past, string, 
 			task.AssignedTo, e.Previous, e.Origin, e.Actor, e.Timestamp,
 		})
 	}
-	text := fmt.Sprintf("%d changes, oldest first.", len(p.Events))
+	order, place := "oldest", "since"
+	if in.Before != nil {
+		order, place = "newest", "before"
+	}
+	text := fmt.Sprintf("%d changes, %s first.", len(p.Events), order)
 	if p.Next != nil {
-		text += " There are more: give next as since."
+		text += " There are more: give next as " + place + "."
 	}
 	return p, text, nil
 }

@@ -214,7 +214,7 @@ func TestRefusals(t *testing.T) {
 		{"create_tasks", `{"tasks":[{"id":"n","title":"x"},{"id":"n","title":"y"}]}`, "tasks[1].id must not be that of tasks[0] again. Correct it and call the tool again; nothing was changed."},
 		{"create_tasks", `{"tasks":[{"ref":"n","title":"x"},{"ref":"n","title":"y"}]}`, "tasks[1].ref must not be used twice: n. Correct it and call the tool again; nothing was changed."},
 		{"create_tasks", `{"tasks":[{"ref":"p","title":"x","dependencies":["q"]},{"ref":"q","title":"y","dependencies":["p"]}]}`, "These tasks depend on each other in a circle: p -> q -> p. No task was created. Leave one of these dependencies out."},
-		{"task_history", `{"since":"other-1"}`, "the history has no place epoch any more. Call task_history without since."},
+		{"task_history", `{"since":"other-1"}`, "the history has no place epoch any more. Call task_history without since and before."},
 		{"task_history", `{"since":"yesterday"}`, "since must be a cursor that this server gave. Correct it and call the tool again; nothing was changed."},
 	} {
 		if says := a.refused(test.tool, test.arguments); says != test.says {

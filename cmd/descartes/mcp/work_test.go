@@ -168,6 +168,13 @@ func TestHistory(t *testing.T) {
 	if a.ok("task_history", `{"since":"`+rest.Oldest+`"}`, &all); len(all.Events) != 4 {
 		t.Errorf("%+v", all)
 	}
+	var last, earlier past
+	if says := a.ok("task_history", `{"before":"end","limit":1}`, &last); says != "1 changes, newest first. There are more: give next as before." || last.Events[0].NewStatus != schema.Todo {
+		t.Error(says, last)
+	}
+	if a.ok("task_history", `{"before":"`+last.Next+`","id":"b"}`, &earlier); len(earlier.Events) != 2 || earlier.Events[0].NewStatus != schema.InProgress || earlier.Next != "" {
+		t.Errorf("%+v", earlier)
+	}
 }
 
 // What a task is updated to, and what that does to a claim.
