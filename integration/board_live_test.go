@@ -31,6 +31,7 @@ func TestBoard(t *testing.T) {
 		{"filter", boardFilter},
 		{"conflict", boardConflict},
 		{"refused", boardRefused},
+		{"meanwhile", boardMeanwhile},
 		{"text is text", boardText},
 		{"away", boardAway},
 		{"stalled", boardStalled},

@@ -1,28 +1,40 @@
-// What a person does to a card, and how it is undone. Everything shows at once; what the
-// daemon refuses is taken back by the store, and told here.
+// What a person does to a task, and how it is undone. Everything shows at once. What the
+// daemon refuses is taken back by the store, and told here; so is what would overwrite what
+// somebody else has done meanwhile. Changes of other fields stand in nobody's way.
 
 import { announce } from "./dom.js";
-import { draftOf } from "./store.js";
+import { draftOf, patchOf, same } from "./patch.js";
 import { toast } from "./toast.js";
-import { nameOf, quoted, refusalOf, statuses } from "./words.js";
+import { nameOf, quoted, refusalOf, statuses, whatOf, whoOf } from "./words.js";
+
+const remembered = 100; // steps that can be undone
+const looked = 50; // changes among which the one that stands in the way is looked for
 
 export class Actions {
   #undo = []; // functions, the latest last
+  #client;
 
-  constructor(store) { this.store = store; }
+  constructor(store, client) {
+    this.store = store;
+    this.#client = client;
+  }
 
-  /** Moves a card to a status. What undoes is not undone itself. */
-  async move(id, status, undoable = true) {
-    const task = this.store.get(id);
-    if (!task || task.status === status) return;
-    announce(`${task.title}: ${nameOf(task.status)} → ${nameOf(status)}`);
-    const back = () => this.move(id, task.status, false);
-    if (undoable) this.#undo.push(back);
+  /** Moves a task to a status, from the one in which it was seen. */
+  async move(id, status, seen = this.store.get(id), undoable = true) {
+    if (!seen || seen.status === status) return;
+    announce(`${seen.title}: ${nameOf(seen.status)} → ${nameOf(status)}`);
+    const moved = { ...seen, status };
+    const back = () => this.move(id, seen.status, moved, false);
+    if (undoable) this.#remember(back);
     try {
-      await this.store.update(id, { status });
+      Object.assign(moved, await this.store.update(id, { status }, seen, (task) => task.status !== seen.status));
     } catch (error) {
-      this.#undo = this.#undo.filter((undo) => undo !== back);
-      toast(`${quoted(task.title)} stays in ${nameOf(task.status)}: ${refusalOf(error)}.`, { bad: true });
+      this.#forget(back);
+      const where = error.data?.task?.status;
+      if (where === status) return; // somebody has done the same
+      const stays = `${quoted(seen.title)} stays in ${nameOf(where ?? seen.status)}`;
+      const anyway = { name: `Move to ${nameOf(status)}`, run: () => this.move(id, status) };
+      this.#refused(error, id, ["status"], stays, where && anyway);
     }
   }
 
@@ -32,28 +44,41 @@ export class Actions {
     if (status) this.move(id, status);
   }
 
-  async remove(id) {
-    const task = this.store.get(id);
-    if (!task) return;
-    const restore = () => this.#restore(task, dismiss);
+  /** Lets undo take an edit back: the fields of before that differ in after. */
+  edited(before, after) {
+    const patch = patchOf(draftOf(after), draftOf(before)), fields = Object.keys(patch);
+    if (fields.length === 0) return;
+    this.#remember(async () => {
+      try {
+        await this.store.update(after.id, patch, after, (task) => !same(fields, task, after));
+        toast(`${quoted(before.title)} is as it was before the edit.`);
+      } catch (error) {
+        this.#refused(error, after.id, fields, `The edit of ${quoted(after.title)} is not undone`);
+      }
+    });
+  }
+
+  /** Lets undo delete a task that was made. */
+  created(task) { this.#remember(() => this.remove(task.id, task, false)); }
+
+  /** Deletes a task, as it was seen. */
+  async remove(id, seen = this.store.get(id), undoable = true) {
+    if (!seen) return;
+    const restore = () => this.#restore(seen, dismiss);
+    const fields = [...Object.keys(draftOf(seen)), "leased_by"];
     let dismiss = () => {};
     try {
-      const deleted = this.store.delete(id);
-      dismiss = toast(`${quoted(task.title)} was deleted.`, { action: { name: "Undo", run: () => this.#run(restore) } });
-      this.#undo.push(restore);
+      const deleted = this.store.delete(id, seen, (task) => !same(fields, task, seen));
+      dismiss = toast(`${quoted(seen.title)} was deleted.`, { action: { name: "Undo", run: () => (undoable ? this.#run(restore) : restore()) } });
+      if (undoable) this.#remember(restore);
       await deleted;
     } catch (error) {
       dismiss();
-      this.#undo = this.#undo.filter((undo) => undo !== restore);
-      toast(`${quoted(task.title)} was not deleted: ${this.#whyKept(error)}.`, { bad: true });
+      this.#forget(restore);
+      if (error.reason === "task_not_found") return; // it is gone
+      const anyway = error.data?.task && { name: "Delete", run: () => this.remove(id) };
+      this.#refused(error, id, fields, `${quoted(seen.title)} was not deleted`, anyway);
     }
-  }
-
-  #whyKept(error) {
-    const waiting = error.data?.dependents;
-    if (!waiting?.length) return refusalOf(error);
-    const titles = waiting.slice(0, 3).map((id) => quoted(this.store.get(id)?.title ?? id));
-    return `${titles.join(", ")}${waiting.length > 3 ? ` and ${waiting.length - 3} more` : ""} ${waiting.length === 1 ? "waits" : "wait"} for it`;
   }
 
   async #restore(task, dismiss) {
@@ -62,20 +87,54 @@ export class Actions {
       await this.store.create({ ...draftOf(task), id: task.id });
       announce(`${task.title} is back`);
     } catch (error) {
+      if (error.reason === "task_exists") return;
       toast(`${quoted(task.title)} could not be brought back: ${refusalOf(error)}.`, { bad: true });
     }
   }
 
-  /** Undoes the latest move or deletion. */
+  /** Undoes the latest step: a move, an edit, a new task, a deletion. */
   undo() {
     const latest = this.#undo.at(-1);
     if (latest) this.#run(latest);
-    else announce("Nothing to undo");
+    else toast("There is nothing to undo.");
   }
+
+  // refused tells what was not done, why, and, where it is because of somebody, who did what.
+  async #refused(error, id, fields, what, anyway) {
+    if (error.told) return; // a change that waited for this one
+    error.told = true;
+    const event = error.reason === "version_conflict" ? await this.latest(id, fields) : null;
+    const why = event ? `. ${whoOf(event)} changed it meanwhile: ${whatOf(event)}` : `: ${this.#whyKept(error) ?? refusalOf(error)}`;
+    toast(`${what}${why}.`, { bad: true, action: anyway || undefined });
+  }
+
+  /** The newest change of one of the fields of a task, null if it is not known. */
+  async latest(id, fields) {
+    try {
+      const { events } = await this.#client.call("task.history", { id, before: "end", limit: looked });
+      return events.find(({ previous }) => previous && fields.some((field) => field in previous)) ?? null;
+    } catch {
+      return null;
+    }
+  }
+
+  #whyKept(error) {
+    const waiting = error.data?.dependents;
+    if (!waiting?.length) return null;
+    const titles = waiting.slice(0, 3).map((id) => quoted(this.store.get(id)?.title ?? id));
+    return `${titles.join(", ")}${waiting.length > 3 ? ` and ${waiting.length - 3} more` : ""} ${waiting.length === 1 ? "waits" : "wait"} for it`;
+  }
+
+  #remember(undo) {
+    this.#undo.push(undo);
+    if (this.#undo.length > remembered) this.#undo.shift();
+  }
+
+  #forget(undo) { this.#undo = this.#undo.filter((other) => other !== undo); }
 
   #run(undo) {
     if (!this.#undo.includes(undo)) return;
-    this.#undo = this.#undo.filter((other) => other !== undo);
+    this.#forget(undo);
     undo();
   }
 }

@@ -10,8 +10,9 @@ const shown = (value) => {
 };
 
 /** Draws the fields in which mine and theirs differ into place, and gives a function that
- *  tells which of them the person wants to be theirs. titleOf names a dependency. */
-export function showConflict(place, base, mine, theirs, titleOf) {
+ *  tells which of them the person wants to be theirs. titleOf names a dependency, who
+ *  has changed the task. */
+export function showConflict(place, base, mine, theirs, titleOf, who) {
   const say = (field, value) => (field === "dependencies" ? value.map(titleOf).join(", ") || "nothing" : shown(value));
   const differ = Object.keys(mine).filter((field) => JSON.stringify(mine[field]) !== JSON.stringify(theirs[field]));
   const rows = differ.map((field) => {
@@ -22,7 +23,7 @@ export function showConflict(place, base, mine, theirs, titleOf) {
     return h("fieldset", {}, h("legend", {}, nameOf(field)), choice("mine", mine[field]), choice("theirs", theirs[field]));
   });
   place.replaceChildren(
-    h("p", {}, h("strong", {}, "Somebody has changed this task while you did. "),
+    h("p", {}, h("strong", {}, `${who} changed this task while you did. `),
       differ.length ? "Choose for each field, then save." : "What you wrote is already there."), ...rows);
   place.hidden = false;
   return () => differ.filter((field) => place.querySelector(`[name="choose-${field}"]:checked`)?.value === "theirs");

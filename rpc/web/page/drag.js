@@ -68,7 +68,7 @@ export class Drag {
     $("#flights").append(ghost);
     card.button.classList.add("dragged");
     column.pinned = id;
-    this.#dragged = { id, ghost, dx: x - rect.left, dy: y - rect.top, column, over: null };
+    this.#dragged = { id, seen: this.#store.get(id), ghost, dx: x - rect.left, dy: y - rect.top, column, over: null };
     this.#board.element.classList.add("dragging");
     this.#board.element.setPointerCapture(pointer);
     if (this.#press.touch) navigator.vibrate?.(10);
@@ -112,12 +112,12 @@ export class Drag {
 
   #up(event) {
     if (!this.#dragged || event.pointerId !== this.#press?.pointer) return this.cancel();
-    const { id, ghost, over } = this.#dragged;
+    const { id, seen, ghost, over } = this.#dragged;
     this.#dropped = true;
     setTimeout(() => { this.#dropped = false; }, 50);
     if (over && over.status !== this.#store.get(id)?.status) {
       this.#board.comesFrom(id, ghost.getBoundingClientRect());
-      this.#actions.move(id, over.status);
+      this.#actions.move(id, over.status, seen);
     } else announce(`Left in ${nameOf(this.#store.get(id)?.status)}`);
     this.cancel();
   }

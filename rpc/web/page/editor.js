@@ -7,12 +7,11 @@ import { Dependencies } from "./dependencies.js";
 import { parseExactly } from "./exact.js";
 import { peopleOf } from "./filter.js";
 import { TaskHistory } from "./history.js";
-import { draftOf } from "./store.js";
+import { draftOf, patchOf } from "./patch.js";
 import { toast } from "./toast.js";
-import { complexities, nameOf, priorities, quoted, refusalOf, statuses, timeOf, whatOf, whoOf } from "./words.js";
+import { complexities, nameOf, nobodyKnown, priorities, quoted, refusalOf, statuses, timeOf, whatOf, whoOf } from "./words.js";
 
 const fresh = { title: "", description: null, status: "todo", priority: "medium", complexity: "moderate", assigned_to: null, dependencies: [], metadata: {} };
-const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
 export class Editor {
   #store; #actions; #board; #client;
@@ -133,22 +132,27 @@ export class Editor {
     if (this.#task && Object.keys(patch).length === 0) return this.#close();
     save.disabled = true;
     try {
-      const task = this.#task ? await this.#store.update(this.#task.id, patch, this.#version) : await this.#store.create(draft);
+      const base = this.#base;
+      const task = this.#task ? await this.#store.update(this.#task.id, patch, { version: this.#version }) : await this.#store.create(draft);
+      if (this.#task) this.#actions.edited(base, task);
+      else this.#actions.created(task);
       this.#close();
       if (this.#board.shows(task.id)) this.#board.follow(task.id);
       else toast(`${quoted(task.title)} is saved; the filter hides it.`);
     } catch (error) {
-      if (error.reason === "version_conflict") this.#conflict(draft, error.data.task);
+      if (error.reason === "version_conflict") await this.#conflict(draft, error.data.task);
       else this.#problem(`Not saved: ${refusalOf(error)}.`);
     } finally {
       save.disabled = false;
     }
   }
 
-  #conflict(mine, task) {
+  async #conflict(mine, task) {
     const theirs = draftOf(task);
+    const latest = await this.#actions.latest(task.id, Object.keys(patchOf(this.#base, theirs)));
+    if (this.#task?.id !== task.id) return; // the dialog was left meanwhile
     const titleOf = (id) => this.#store.get(id)?.title ?? id;
-    this.#theirs = showConflict($(".conflict", this.#form), this.#base, mine, theirs, titleOf);
+    this.#theirs = showConflict($(".conflict", this.#form), this.#base, mine, theirs, titleOf, latest ? whoOf(latest) : nobodyKnown);
     this.#write(mine);
     this.#base = theirs;
     this.#version = task.version;
@@ -207,25 +211,4 @@ export class Editor {
 
 class Wrong extends Error {
   constructor(message, field) { super(message); this.field = field; }
-}
-
-/** What turns base into draft, as a merge patch. */
-export function patchOf(base, draft) {
-  const patch = {};
-  for (const field of Object.keys(draft)) {
-    if (same(base[field], draft[field])) continue;
-    patch[field] = field === "metadata" ? mergeOf(base.metadata, draft.metadata) : draft[field];
-  }
-  return patch;
-}
-
-function mergeOf(before, after) {
-  const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value) && !JSON.isRawJSON?.(value);
-  const patch = {};
-  for (const key of Object.keys(before)) if (!Object.hasOwn(after, key)) patch[key] = null;
-  for (const [key, value] of Object.entries(after)) {
-    if (Object.hasOwn(before, key) && same(before[key], value)) continue;
-    patch[key] = isObject(value) && isObject(before[key]) ? mergeOf(before[key], value) : value;
-  }
-  return patch;
 }

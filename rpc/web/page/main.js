@@ -19,7 +19,7 @@ const client = connect(undefined, { token: keptToken(), parse: parseExactly });
 const store = new Store(client);
 const filter = new Filter(store);
 const board = new Board(store, filter);
-const actions = new Actions(store);
+const actions = new Actions(store, client);
 const editor = new Editor(store, actions, board, client);
 const activity = new Activity(client, store, (id) => editor.open(id));
 const flow = new Flow(client, store);

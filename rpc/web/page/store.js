@@ -4,12 +4,11 @@
 //   "reset": everything
 //   "journal" (detail: the event): each change as it comes from the daemon
 
-const fields = ["title", "description", "status", "priority", "complexity", "assigned_to", "dependencies", "metadata"];
+import { draftOf } from "./patch.js";
 
+const attempts = 8; // to send again what others have not touched
 const remembered = 10_000; // deleted tasks; an answer about one may come after its event
-
-/** The fields of a task that a client gives. */
-export const draftOf = (task) => Object.fromEntries(fields.map((field) => [field, task[field]]));
+const always = () => true;
 
 export class Store extends EventTarget {
   shown = new Map(); // by id
@@ -17,6 +16,7 @@ export class Store extends EventTarget {
   #client;
   #told = new Map(); // by id, as the daemon said
   #intents = new Map(); // by id: own changes that are not answered yet, in order
+  #turns = new Map(); // by id: when the latest own change is answered
   #gone = new Map(); // the seq at which a task was deleted
   #dependents = new Map(); // by id: the ids of those that wait for it
 
@@ -49,35 +49,56 @@ export class Store extends EventTarget {
       this.#client.call("task.create", { ...draftOf(task), id: task.id }));
   }
 
-  /** Changes fields; the answer of the daemon rejects as client.call does. */
-  async update(id, patch, expected) {
-    const params = { id, ...patch };
-    if (expected !== undefined) params.expected_version = expected;
-    return this.#intend(id, (task) => this.#patched(task, patch), () => this.#client.call("task.update", params));
+  /** Changes fields of a task that is as it was in seen, or differs in what does not matter:
+   *  matters tells that. The answer of the daemon rejects as client.call does. */
+  async update(id, patch, seen, matters = always) {
+    return this.#intend(id, (task) => this.#patched(task, patch), () =>
+      this.#onCondition(id, seen, matters, (expected_version) => this.#client.call("task.update", { id, ...patch, expected_version })));
   }
 
-  async delete(id, expected) {
-    const params = expected === undefined ? { id } : { id, expected_version: expected };
+  /** Deletes a task, on the same condition. */
+  async delete(id, seen, matters = always) {
     return this.#intend(id, () => undefined, async () => {
-      const { version } = await this.#client.call("task.delete", params);
+      const { version } = await this.#onCondition(id, seen, matters, (expected_version) => this.#client.call("task.delete", { id, expected_version }));
       this.#forget(id, version);
     });
   }
 
+  // onCondition sends a change again where somebody has changed the task, but nothing that
+  // matters for it.
+  async #onCondition(id, seen, matters, send) {
+    const told = this.#told.get(id);
+    let version = told && told.version > seen.version && !matters(told) ? told.version : seen.version;
+    for (let left = attempts; ; left--) {
+      try {
+        return await send(version);
+      } catch (error) {
+        if (error.reason !== "version_conflict" || left === 0 || matters(error.data.task)) throw error;
+        version = error.data.task.version;
+      }
+    }
+  }
+
   // intend shows a change at once, and takes it back when it is answered: by then the
-  // answer is what is shown, or it was refused.
+  // answer is what is shown, or it was refused. It is sent when this page's earlier changes
+  // of the task are answered, so that none is refused because of another one, and is refused
+  // with an earlier one.
   async #intend(id, change, send) {
     const intents = this.#intents.get(id) ?? [];
     this.#intents.set(id, intents);
     intents.push(change);
     this.#refresh(id, null);
+    const before = this.#turns.get(id);
+    const turn = (async () => { await before; return send(); })();
+    this.#turns.set(id, turn);
     try {
-      const answer = await send();
+      const answer = await turn;
       if (answer) this.#learn(answer);
       return answer;
     } finally {
       intents.splice(intents.indexOf(change), 1);
       if (intents.length === 0) this.#intents.delete(id);
+      if (this.#turns.get(id) === turn) this.#turns.delete(id);
       this.#refresh(id, null);
     }
   }

@@ -4,21 +4,36 @@ import { $, h } from "./dom.js";
 
 /** Shows a notice. action: {name, run}. Gives a function that takes it away. */
 export function toast(text, { action, bad = false, stay = 8000 } = {}) {
-  const element = h("div", { className: bad ? "toast bad" : "toast", role: bad ? "alert" : "status" }, h("span", {}, text));
-  let timer;
-  const end = () => { clearTimeout(timer); element.remove(); };
-  const wait = () => { timer = setTimeout(end, stay); };
+  const element = h("div", { className: bad ? "toast bad" : "toast", role: bad ? "alert" : "status" }, h("span", { dir: "auto" }, text));
+  let timer, from = null; // what had the focus before
+  const end = () => {
+    clearTimeout(timer);
+    const focused = element.contains(document.activeElement);
+    element.remove();
+    if (focused) back(from)?.focus({ preventScroll: true });
+  };
+  const wait = () => { clearTimeout(timer); timer = setTimeout(end, stay); };
   if (action) {
     element.append(h("button", { type: "button", className: "link", onclick() { end(); action.run(); } }, action.name));
   }
   element.append(h("button", { type: "button", className: "quiet", ariaLabel: "Dismiss", onclick: end }, "✕"));
   element.addEventListener("pointerenter", () => clearTimeout(timer));
   element.addEventListener("pointerleave", wait);
-  element.addEventListener("focusin", () => clearTimeout(timer));
+  element.addEventListener("focusin", ({ relatedTarget }) => {
+    clearTimeout(timer);
+    if (!element.contains(relatedTarget)) from = relatedTarget;
+  });
   element.addEventListener("focusout", wait);
   const toasts = $("#toasts");
+  for (const other of [...toasts.children]) if (other.firstElementChild.textContent === text) other.remove();
   toasts.append(element);
   while (toasts.children.length > 4) toasts.firstElementChild.remove();
   wait();
   return end;
+}
+
+// back is where the focus was; a card may have been made anew in another column.
+function back(from) {
+  if (!from || from.isConnected) return from;
+  return from.dataset.id ? $(`.card[data-id="${CSS.escape(from.dataset.id)}"]`) : null;
 }

@@ -1,0 +1,33 @@
+// The fields of a task that people and programs give, and what changes one state of them
+// into another.
+
+const fields = ["title", "description", "status", "priority", "complexity", "assigned_to", "dependencies", "metadata"];
+
+/** The fields of a task that a client gives. */
+export const draftOf = (task) => Object.fromEntries(fields.map((field) => [field, task[field]]));
+
+const equal = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+
+/** Tells whether fields have the same values in two states. */
+export const same = (names, a, b) => names.every((name) => equal(a[name], b[name]));
+
+/** What turns base into draft, as a merge patch. */
+export function patchOf(base, draft) {
+  const patch = {};
+  for (const field of Object.keys(draft)) {
+    if (equal(base[field], draft[field])) continue;
+    patch[field] = field === "metadata" ? mergeOf(base.metadata, draft.metadata) : draft[field];
+  }
+  return patch;
+}
+
+function mergeOf(before, after) {
+  const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value) && !JSON.isRawJSON?.(value);
+  const patch = {};
+  for (const key of Object.keys(before)) if (!Object.hasOwn(after, key)) patch[key] = null;
+  for (const [key, value] of Object.entries(after)) {
+    if (Object.hasOwn(before, key) && equal(before[key], value)) continue;
+    patch[key] = isObject(value) && isObject(before[key]) ? mergeOf(before[key], value) : value;
+  }
+  return patch;
+}
