@@ -37,6 +37,7 @@ func TestBoard(t *testing.T) {
 		{"stalled", boardStalled},
 		{"token", boardToken},
 		{"activity and flow", boardPages},
+		{"back through the journal", boardPast},
 		{"still under the pointer", boardHold},
 		{"client.js for another page", boardExample},
 		{"client.js, connections that break", boardClient},

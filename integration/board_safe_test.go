@@ -178,16 +178,30 @@ func boardPages(t *testing.T, b *boardTest) {
 		t.Errorf("the areas are %s", areas)
 	}
 
+	w.eval(`(() => { const first = document.querySelector("#flow summary"); first.click(); first.focus(); return "" })()`)
+	b.update(ids[1], map[string]any{"status": "blocked"})
+	w.until(figures + `.startsWith("Now 0 to do, 0 in progress, 2 blocked, 1 done.")`)
+	w.until(`document.querySelector("#flow details").open && document.activeElement === document.querySelector("#flow summary")`) // it is drawn anew
+	b.update(ids[1], map[string]any{"status": "done"})
+	w.until(figures + `.startsWith("Now 0 to do, 0 in progress, 1 blocked, 2 done.")`)
+
+	w.eval(`(document.activeElement.blur(), "")`)
 	w.press("a")
 	const told = `[...document.querySelectorAll("#activity-list .what")].map(e => e.textContent.replace("Somebody ", "")).join("; ")`
-	const past = "“B” In progress → Done; “D” deleted from To do; “C” To do → Blocked; “B” To do → In progress; " +
+	const past = "“B” Blocked → Done; “B” Done → Blocked; “B” In progress → Done; “D” deleted from To do; “C” To do → Blocked; “B” To do → In progress; " +
 		"“A” In progress → Done; “A” To do → In progress; “D” created in To do; “C” created in To do; “B” created in To do; “A” created in To do"
 	w.until(told + ` === ` + quote(past))
 	b.update(ids[2], map[string]any{"priority": "critical", "assigned_to": "ada"})
 	w.until(told + ` === ` + quote("“C” priority medium → critical, assignee nobody → ada; "+past))
-	if seen := len(journal(t, b.c)); seen != 11 {
+	if seen := len(journal(t, b.c)); seen != 13 {
 		t.Errorf("the journal has %d events", seen)
 	}
 	w.click("#activity-list li:first-child button")
 	w.until(`document.querySelector("#editor [name=title]").value === "C"`)
+	w.leave()
+	w.press("f")
+	b.daemon.stop() // what was seen stays
+	w.until(`connected() === "away"`)
+	w.set("#flow-range", "1")
+	w.until(figures + `.startsWith("Now 0 to do, 0 in progress, 1 blocked, 2 done.")`)
 }

@@ -4,7 +4,7 @@
 import { h } from "./dom.js";
 import { nobodyKnown, quoted, refusalOf, timeOf, whatOf, whenOf, whoOf } from "./words.js";
 
-const page = 100, most = 5000; // events to read at once, and on the page
+const page = 100, most = 2000; // events to read at once, and on the page
 const gather = 500; // live ones that wait to be drawn, as in a tab that is not seen
 
 /** Draws an event as an item of a list. */
@@ -14,6 +14,7 @@ export function eventItem(event, titleOf) {
   const who = h(whoOf(event) === nobodyKnown ? "span" : "b", { dir: "auto" }, whoOf(event));
   const what = h("span", { className: "what" }, who, " ", titleOf ? titleOf(event) : null, titleOf ? " " : null, whatOf(event) + folded);
   const item = h("li", {}, time, what);
+  item.dataset.seq = event.seq;
   item.dataset.change = event.change_type;
   item.dataset.to = event.previous && !("status" in event.previous) ? "" : event.new_status ?? "";
   return item;

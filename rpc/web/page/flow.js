@@ -6,11 +6,14 @@ import { areas, bars, table } from "./chart.js";
 import { dayOf, nameOf, spanOf, statuses, timeOf, whenOf } from "./words.js";
 
 const dayMs = 86_400_000, points = 120, redrawEvery = 1000;
+const most = 200_000; // changes that are kept, the newest ones
 const bottomUp = ["done", "blocked", "in_progress", "todo"];
 
 export class Flow {
   #client; #store;
   #moves = []; // {at, id, from, to}, oldest first
+  #read = false; // all of the journal
+  #left = 0; // how many older ones are not kept
   #subscription = null;
   #timer = 0; #visible = false;
   #range = $("#flow-range");
@@ -34,13 +37,20 @@ export class Flow {
       since: "start", include_task: false, debounce_ms: 0, filter: { status_changes_only: true }, batch: { max: 1000, wait_ms: 50 },
     };
     return this.#client.subscribe(params, {
-      event: ({ timestamp: at, task_id: id, previous_status: from, new_status: to }) => {
-        this.#moves.push({ at, id, from, to });
+      event: (event) => {
+        this.#keep(event);
         this.#timer ||= setTimeout(() => this.#draw(), redrawEvery);
       },
-      reset: () => { this.#moves = []; },
-      live: () => this.#draw(),
+      reset: () => { this.#moves = []; this.#left = 0; this.#read = false; },
+      live: () => { this.#read = true; this.#draw(); },
     });
+  }
+
+  #keep({ timestamp: at, task_id: id, previous_status: from, new_status: to }) {
+    this.#moves.push({ at, id: this.#store.get(id)?.id ?? id, from, to }); // one text for each id
+    if (this.#moves.length < most * 1.1) return;
+    this.#left += this.#moves.length - most;
+    this.#moves = this.#moves.slice(-most);
   }
 
   #draw() {
@@ -48,15 +58,22 @@ export class Flow {
     this.#timer = 0;
     if (!this.#visible) return;
     const moves = this.#moves, now = Date.now();
-    if (moves.length === 0 || !this.#store.subscription.live) {
-      $("#flow-note").textContent = moves.length === 0 && this.#subscription.live ? "Nothing has moved yet." : "Reading the journal…";
+    if (moves.length === 0 || !this.#read || !this.#store.subscription.cursor) {
+      const far = moves.length === 0 ? "" : `: ${(this.#left + moves.length).toLocaleString()} changes of status, up to ${timeOf(moves.at(-1).at)}`;
+      $("#flow-note").textContent = moves.length === 0 && this.#read ? "Nothing has moved yet." : `Reading the journal${far}…`;
       $("#flow-charts").replaceChildren();
       return;
     }
     const days = Number(this.#range.value);
     const from = days ? Math.max(now - days * dayMs, moves[0].at) : moves[0].at;
-    $("#flow-note").textContent = `${moves.length.toLocaleString()} changes of status are retained, since ${timeOf(moves[0].at)}.`;
-    $("#flow-charts").replaceChildren(this.#cumulative(from, now), this.#cycle(from), this.#throughput(from, now));
+    const kept = this.#left ? `The newest ${moves.length.toLocaleString()} changes of status` : `${moves.length.toLocaleString()} changes of status are retained`;
+    $("#flow-note").textContent = `${kept}, since ${timeOf(moves[0].at)}.`;
+    const drawn = [this.#cumulative(from, now), this.#cycle(from), this.#throughput(from, now)];
+    const numbers = () => [...document.querySelectorAll("#flow-charts details")];
+    const open = numbers().map((details) => details.open), focused = numbers().findIndex((details) => details.contains(document.activeElement));
+    $("#flow-charts").replaceChildren(...drawn);
+    numbers().forEach((details, i) => { details.open = open[i] ?? false; });
+    numbers()[focused]?.firstElementChild.focus({ preventScroll: true });
   }
 
   // cumulative counts backwards from what there is now: the journal may have been pruned.
