@@ -1,10 +1,13 @@
 package integration
 
 import (
+	"cmp"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp/kb"
 
@@ -18,6 +21,43 @@ func (b *boardTest) again() {
 	address := u[len("http://") : len(u)-1]
 	b.daemon = serve(b.t, b.daemon.db, "--listen", address)
 	b.c = b.daemon.dial()
+}
+
+// awayFor is how long the daemon stays away at least, as DESCARTES_AWAY says (as 1m).
+func awayFor(t *testing.T) time.Duration {
+	t.Helper()
+	text := cmp.Or(os.Getenv("DESCARTES_AWAY"), "0s")
+	length, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatalf("DESCARTES_AWAY: %v", err)
+	}
+	return length
+}
+
+// writeWhileAway has another process write, ten times a second, for a time, and gives how
+// many changes it has made.
+func (b *boardTest) writeWhileAway(length time.Duration) (changes int) {
+	b.t.Helper()
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	for end := time.Now().Add(length); time.Now().Before(end); changes += 2 {
+		<-ticker.C // the time is what is tested
+		status := schema.Statuses()[changes/2%4]
+		statement := fmt.Sprintf(`INSERT OR REPLACE INTO tasks (id, title, status) VALUES ('away-%d', 'Change %d', '%s');
+			UPDATE tasks SET title = 'Change %d' WHERE id = 'outside';`, changes/2%9, changes, status, changes+1)
+		if err := shell(b.t, b.daemon.db, statement); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	return changes
+}
+
+// thousands writes a number as the board does.
+func thousands(n int) string {
+	if n < 1000 {
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprintf("%d,%03d", n/1000, n%1000)
 }
 
 // The page is right after every absence, by itself.
@@ -43,10 +83,18 @@ func boardAway(t *testing.T, b *boardTest) {
 	other := serve(t, b.daemon.db) // another daemon on the file
 	create(t, other.dial(), "Fourth")
 	w.until(`/^Away\. This is how it was at .* Next try in /.test(document.querySelector("#banner .what").textContent)`)
+	for _, shown := range []string{"First", "by hand"} { // what is shown stays as it was
+		if cards := w.eval(`cards()`); strings.Contains(cards, shown) != (shown == "First") {
+			t.Errorf("while the daemon is away the board shows %s", cards)
+		}
+	}
+	missed := 4 + b.writeWhileAway(awayFor(t))
 	b.again()
-	w.click("#banner button")
+	if missed == 4 { // else it comes back by itself, within 10 s
+		w.click("#banner button")
+	}
 	w.awaitTruth()
-	w.until(`[...document.querySelectorAll(".toast")].some(e => /^Back after .* 4 changes were caught up\./.test(e.textContent))`)
+	w.until(fmt.Sprintf(`[...document.querySelectorAll(".toast")].some(e => /^Back after .* %s changes were caught up\./.test(e.textContent))`, thousands(missed)))
 	create(t, other.dial(), "Fifth")
 	w.until(`cards().includes("Fifth")`)
 	other.stop()
