@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
 	"github.com/descartes-tasks/descartes/schema"
@@ -45,14 +44,10 @@ func boardMeanwhile(t *testing.T, b *boardTest) {
 	change := func(fields string) string { return fmt.Sprintf(`{"id":%q,%s}`, id, fields) }
 	w := b.open("")
 
-	from, over := w.center(cardOf(id)), w.center(columnOf(schema.InProgress))
-	w.do(
-		chromedp.MouseEvent(chromedp.MousePressed, from.X, from.Y, chromedp.ButtonLeft, chromedp.ClickCount(1)),
-		chromedp.MouseEvent(chromedp.MouseMoved, over.X, over.Y, chromedp.ButtonLeft),
-	)
+	drop := w.hold(id, schema.InProgress)
 	b.update(id, map[string]any{"status": "done"}) // while the card is held
 	w.awaitStatus(id, "done")
-	w.do(chromedp.MouseEvent(chromedp.MouseReleased, over.X, over.Y, chromedp.ButtonLeft, chromedp.ClickCount(1)))
+	drop()
 	w.until(`document.querySelector(".toast.bad span")?.textContent === "“Ours” stays in Done. Somebody changed it meanwhile: To do → Done."`)
 	w.awaitStatus(id, "done")
 	w.click(".toast.bad .link") // to In progress anyway

@@ -34,7 +34,7 @@ export class Actions {
       if (where === status) return; // somebody has done the same
       const stays = `${quoted(seen.title)} stays in ${nameOf(where ?? seen.status)}`;
       const anyway = { name: `Move to ${nameOf(status)}`, run: () => this.move(id, status) };
-      this.#refused(error, id, ["status"], stays, where && anyway);
+      this.#refused(error, seen, ["status"], stays, where && anyway);
     }
   }
 
@@ -44,16 +44,17 @@ export class Actions {
     if (status) this.move(id, status);
   }
 
-  /** Lets undo take an edit back: the fields of before that differ in after. */
-  edited(before, after) {
-    const patch = patchOf(draftOf(after), draftOf(before)), fields = Object.keys(patch);
+  /** Lets undo take an edit of some fields back, to what they were before. */
+  edited(before, after, edited) {
+    const only = (task) => Object.fromEntries(edited.map((field) => [field, task[field]]));
+    const patch = patchOf(only(after), only(before)), fields = Object.keys(patch);
     if (fields.length === 0) return;
     this.#remember(async () => {
       try {
         await this.store.update(after.id, patch, after, (task) => !same(fields, task, after));
         toast(`${quoted(before.title)} is as it was before the edit.`);
       } catch (error) {
-        this.#refused(error, after.id, fields, `The edit of ${quoted(after.title)} is not undone`);
+        this.#refused(error, after, fields, `The edit of ${quoted(after.title)} is not undone`);
       }
     });
   }
@@ -77,7 +78,7 @@ export class Actions {
       this.#forget(restore);
       if (error.reason === "task_not_found") return; // it is gone
       const anyway = error.data?.task && { name: "Delete", run: () => this.remove(id) };
-      this.#refused(error, id, fields, `${quoted(seen.title)} was not deleted`, anyway);
+      this.#refused(error, seen, fields, `${quoted(seen.title)} was not deleted`, anyway);
     }
   }
 
@@ -100,9 +101,10 @@ export class Actions {
   }
 
   // refused tells what was not done, why, and, where it is because of somebody, who did what.
-  async #refused(error, id, fields, what, anyway) {
+  async #refused(error, { id, title }, fields, what, anyway) {
     if (error.told) return; // a change that waited for this one
     error.told = true;
+    if (error.sent) return toast(`The connection was lost while ${quoted(title)} was changed. Once it is back, the board shows whether it was.`, { bad: true });
     const event = error.reason === "version_conflict" ? await this.latest(id, fields) : null;
     const why = event ? `. ${whoOf(event)} changed it meanwhile: ${whatOf(event)}` : `: ${this.#whyKept(error) ?? refusalOf(error)}`;
     toast(`${what}${why}.`, { bad: true, action: anyway || undefined });

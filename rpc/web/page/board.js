@@ -136,8 +136,11 @@ export class Board {
 
   #tellShown() {
     this.#filter.tell(this.#where.size, this.#store.shown.size);
-    const empty = this.#filter.active ? "Nothing that matches" : "Nothing here";
-    for (const { empty: place } of Object.values(this.columns)) if (place.textContent !== empty) place.textContent = empty;
+    const none = this.#filter.active ? "Nothing that matches" : "Nothing here", first = "No tasks yet. Press n, or New task.";
+    for (const { empty, status } of Object.values(this.columns)) {
+      const text = status === "todo" && !this.#filter.active && this.#store.shown.size === 0 ? first : none;
+      if (empty.textContent !== text) empty.textContent = text;
+    }
   }
 
   // departures are the cards that will be in another column, and where they are now.

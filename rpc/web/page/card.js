@@ -6,13 +6,13 @@ import { quoted } from "./words.js";
 /** Makes an empty card for the task with an id. */
 export function makeCard(id) {
   const parts = {
-    title: h("span", { className: "title" }),
+    title: h("span", { className: "title", dir: "auto" }),
     priority: h("span", { className: "priority" }),
     complexity: h("span", { className: "complexity" }),
     waits: h("span", { className: "waits" }),
     mark: h("span", { className: "mark" }),
-    who: h("span", { className: "who" }),
-    news: h("span", { className: "news" }),
+    who: h("span", { className: "who", dir: "auto" }),
+    news: h("span", { className: "news", dir: "auto" }),
   };
   const { title, news, ...facts } = parts;
   const button = h("button", { type: "button", className: "card", tabIndex: -1 },

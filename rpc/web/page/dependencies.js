@@ -35,11 +35,14 @@ export class Dependencies {
     this.#draw();
   }
 
+  /** Somebody is looking for one more. */
+  get searching() { return this.#search.value !== ""; }
+
   #draw() {
     this.#chips.replaceChildren(...this.ids.map((id) => {
       const task = this.#store.get(id), title = task?.title ?? id;
       return h("li", { className: task?.status === "done" ? "chip done" : "chip" },
-        h("span", {}, title), task ? h("small", {}, nameOf(task.status)) : null,
+        h("span", { dir: "auto" }, title), task ? h("small", {}, nameOf(task.status)) : null,
         h("button", { type: "button", className: "quiet", ariaLabel: `Do not wait for ${title}`, onclick: () => this.#remove(id) }, "✕"));
     }));
   }
@@ -61,17 +64,18 @@ export class Dependencies {
 
   #suggest() {
     const wanted = this.#search.value.trim().toLowerCase();
-    const found = [];
+    const open = [], done = [];
     if (wanted) {
       for (const task of this.#store.shown.values()) {
         if (task.id === this.#self || this.ids.includes(task.id)) continue;
-        if (task.id === wanted || task.title.toLowerCase().includes(wanted)) found.push(task);
-        if (found.length === most) break;
+        if (task.id.toLowerCase() === wanted || task.title.toLowerCase().includes(wanted)) (task.status === "done" ? done : open).push(task);
+        if (open.length === most) break;
       }
     }
+    const found = [...open, ...done].slice(0, most);
     this.#active = found.length ? 0 : -1;
     this.#options.replaceChildren(...found.map((task, i) => {
-      const option = h("li", { role: "option", id: `dependency-${i}` }, h("span", {}, task.title), h("small", {}, nameOf(task.status)));
+      const option = h("li", { role: "option", id: `dependency-${i}` }, h("span", { dir: "auto" }, task.title), h("small", {}, nameOf(task.status)));
       option.dataset.task = task.id;
       return option;
     }));

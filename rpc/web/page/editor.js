@@ -7,7 +7,7 @@ import { Dependencies } from "./dependencies.js";
 import { parseExactly } from "./exact.js";
 import { peopleOf } from "./filter.js";
 import { TaskHistory } from "./history.js";
-import { draftOf, patchOf } from "./patch.js";
+import { draftOf, patchOf, same } from "./patch.js";
 import { toast } from "./toast.js";
 import { complexities, nameOf, nobodyKnown, priorities, quoted, refusalOf, statuses, timeOf, whatOf, whoOf } from "./words.js";
 
@@ -20,6 +20,7 @@ export class Editor {
   #task = null; // as it was opened; null for a new one
   #base = fresh; // the fields as they were opened, or as they are since a conflict
   #version; // the version that base is of
+  #gone = false; // the task was deleted meanwhile
   #theirs = null; // tells the fields of a conflict that are to be theirs
   #dependencies; #history;
   #opener = null;
@@ -58,8 +59,9 @@ export class Editor {
     this.#base = task ? draftOf(task) : { ...fresh, status };
     this.#version = task?.version;
     $("#editor-title").textContent = task ? "Edit task" : "New task";
+    this.#found();
+    if (!task) $(".save", this.#form).textContent = "Create";
     $(".delete", this.#form).hidden = !task;
-    $(".save", this.#form).textContent = task ? "Save" : "Create";
     this.#warned = false;
     this.#problem("");
     this.#dropConflict();
@@ -129,18 +131,20 @@ export class Editor {
     }
     for (const field of this.#theirs?.() ?? []) draft[field] = this.#base[field];
     const patch = patchOf(this.#base, draft);
-    if (this.#task && Object.keys(patch).length === 0) return this.#close();
+    if (this.#task && !this.#gone && Object.keys(patch).length === 0) return this.#close();
     save.disabled = true;
     try {
-      const base = this.#base;
-      const task = this.#task ? await this.#store.update(this.#task.id, patch, { version: this.#version }) : await this.#store.create(draft);
-      if (this.#task) this.#actions.edited(base, task);
+      const base = this.#base, fields = Object.keys(patch);
+      const task = this.#task && !this.#gone ? await this.#store.update(this.#task.id, patch, { version: this.#version }, (now) => !same(fields, now, base)) :
+        await this.#store.create({ ...draft, id: this.#task?.id });
+      if (this.#task && !this.#gone) this.#actions.edited(base, task, fields);
       else this.#actions.created(task);
       this.#close();
       if (this.#board.shows(task.id)) this.#board.follow(task.id);
       else toast(`${quoted(task.title)} is saved; the filter hides it.`);
     } catch (error) {
       if (error.reason === "version_conflict") await this.#conflict(draft, error.data.task);
+      else if (error.reason === "task_not_found" && this.#task) this.#lose("Somebody");
       else this.#problem(`Not saved: ${refusalOf(error)}.`);
     } finally {
       save.disabled = false;
@@ -171,14 +175,29 @@ export class Editor {
     if (!this.#dialog.open || event.task_id !== this.#task?.id || event.own) return;
     this.#facts();
     if (this.#theirs) return;
-    if (event.change_type === "deleted") this.#problem(`${whoOf(event)} has deleted this task.`);
-    else if (this.#isDirty()) this.#problem(`${whoOf(event)} has changed this task just now: ${whatOf(event)}.`);
+    if (this.#gone && event.change_type !== "deleted") this.#found();
+    if (event.change_type === "deleted") this.#lose(whoOf(event));
+    else if (this.#isDirty() || this.#dependencies.searching) this.#problem(`${whoOf(event)} has changed this task just now: ${whatOf(event)}.`);
     else { // nothing was written here: show theirs
       this.#task = event.task;
       this.#base = draftOf(event.task);
       this.#version = event.task.version;
       this.#write(this.#base);
     }
+  }
+
+  // lose goes on without the task: what is in the dialog can be made a task again.
+  #lose(who) {
+    this.#gone = true;
+    this.#problem(`${who} has deleted this task. It can be created again as it is here.`);
+    $(".save", this.#form).textContent = "Create again";
+    $(".delete", this.#form).hidden = true;
+  }
+
+  #found() {
+    this.#gone = false;
+    $(".save", this.#form).textContent = "Save";
+    $(".delete", this.#form).hidden = false;
   }
 
   #facts() {

@@ -11,7 +11,7 @@ const gather = 500; // live ones that wait to be drawn, as in a tab that is not 
 export function eventItem(event, titleOf) {
   const folded = event.coalesced > 1 ? ` (${event.coalesced} changes)` : "";
   const time = h("time", { dateTime: new Date(event.timestamp).toISOString(), title: timeOf(event.timestamp) }, whenOf(event.timestamp));
-  const who = h(whoOf(event) === nobodyKnown ? "span" : "b", { dir: "auto" }, whoOf(event));
+  const who = h(whoOf(event) === nobodyKnown ? "span" : "b", {}, h("bdi", {}, whoOf(event)));
   const what = h("span", { className: "what" }, who, " ", titleOf ? titleOf(event) : null, titleOf ? " " : null, whatOf(event) + folded);
   const item = h("li", {}, time, what);
   item.dataset.seq = event.seq;
@@ -22,7 +22,7 @@ export function eventItem(event, titleOf) {
 
 export const titleOfEvent = (open) => (event) => {
   const title = quoted(event.task?.title ?? event.task_id);
-  return event.change_type === "deleted" ? h("span", { className: "gone" }, title) : h("button", { type: "button", className: "link", onclick: () => open(event.task_id) }, title);
+  return event.change_type === "deleted" ? h("bdi", { className: "gone" }, title) : h("button", { type: "button", className: "link", onclick: () => open(event.task_id) }, h("bdi", {}, title));
 };
 
 export class EventList {

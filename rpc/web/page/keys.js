@@ -40,7 +40,7 @@ export function listen({ board, editor, actions, filter, show, theme }) {
   };
 
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || document.querySelector("dialog[open]")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || document.querySelector("dialog[open], .dragging")) return;
     if (event.target.matches("input, select, textarea") && event.target.checkVisibility()) { // not one of a dialog that has just gone
       if (event.key === "Escape") event.target.blur();
       return;

@@ -18,6 +18,7 @@ export class Store extends EventTarget {
   #intents = new Map(); // by id: own changes that are not answered yet, in order
   #turns = new Map(); // by id: when the latest own change is answered
   #gone = new Map(); // the seq at which a task was deleted
+  #newest = 0; // the time of the newest change of a task
   #dependents = new Map(); // by id: the ids of those that wait for it
 
   constructor(client) {
@@ -42,7 +43,7 @@ export class Store extends EventTarget {
   async create(draft) {
     const task = {
       description: null, status: "todo", priority: "medium", complexity: "moderate", assigned_to: null, dependencies: [],
-      metadata: {}, leased_by: null, ready: false, version: 0, created_at: Date.now(), updated_at: Date.now(), ...draft,
+      metadata: {}, leased_by: null, ready: false, version: 0, created_at: this.#now(), updated_at: this.#now(), ...draft,
     };
     task.id ??= newId();
     return this.#intend(task.id, () => ({ ...task, ready: this.#isReady(task) }), () =>
@@ -103,9 +104,13 @@ export class Store extends EventTarget {
     }
   }
 
+  // now is the time of a change that is made now, whatever clock this machine has: after
+  // those that the daemon has told of.
+  #now() { return Math.max(Date.now(), this.#newest + 1); }
+
   #patched(task, patch) {
     if (!task) return task;
-    const next = { ...task, ...patch, updated_at: Date.now() };
+    const next = { ...task, ...patch, updated_at: this.#now() };
     next.metadata = task.metadata; // a merge patch; nothing shows it before the answer
     next.dependencies ??= [];
     if (next.status !== "in_progress") next.leased_by = null;
@@ -122,6 +127,7 @@ export class Store extends EventTarget {
     this.#gone.clear();
     this.#dependents.clear();
     this.shown = new Map(this.#told);
+    this.#newest = tasks.reduce((newest, task) => Math.max(newest, task.updated_at), 0);
     for (const task of tasks) this.#index(task.id, [], task.dependencies);
     for (const id of this.#intents.keys()) this.#refresh(id, null);
     this.dispatchEvent(new Event("reset"));
@@ -138,6 +144,7 @@ export class Store extends EventTarget {
   #learn(task, event = null) {
     const known = Math.max(this.#told.get(task.id)?.version ?? 0, this.#gone.get(task.id) ?? 0);
     if (task.version > known) {
+      this.#newest = Math.max(this.#newest, task.updated_at);
       this.#told.set(task.id, task);
       this.#gone.delete(task.id);
     }

@@ -1,0 +1,130 @@
+package integration
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/descartes-tasks/descartes/schema"
+)
+
+// hold takes a card up and carries it over a column; the function that it gives lets go.
+func (w *window) hold(id string, over schema.Status) (drop func()) {
+	w.t.Helper()
+	from, to := w.center(cardOf(id)), w.center(columnOf(over))
+	w.do(
+		chromedp.MouseEvent(chromedp.MousePressed, from.X, from.Y, chromedp.ButtonLeft, chromedp.ClickCount(1)),
+		chromedp.MouseEvent(chromedp.MouseMoved, to.X, to.Y, chromedp.ButtonLeft),
+	)
+	w.until(`document.querySelector(".ghost") && document.querySelector(".column.target")`)
+	return func() {
+		w.t.Helper()
+		w.do(chromedp.MouseEvent(chromedp.MouseReleased, to.X, to.Y, chromedp.ButtonLeft, chromedp.ClickCount(1)))
+	}
+}
+
+// What happens while a card is held: keys do nothing, a filter may hide it, the daemon may
+// go and come back.
+func boardHeld(t *testing.T, b *boardTest) {
+	id := create(t, b.c, "Held").ID
+	w := b.open("")
+	drop := w.hold(id, schema.Done)
+	w.press("n")
+	if open := w.eval(`String(document.querySelector("#editor").open)`); open != "false" {
+		t.Error("a key opens a dialog under a card that is held")
+	}
+	w.set("#filter [name=text]", "something else")
+	w.until(fmt.Sprintf(`!card(%q)`, id))
+	drop()
+	w.set("#filter [name=text]", "")
+	w.awaitStatus(id, "done")
+
+	drop = w.hold(id, schema.Todo)
+	b.daemon.kill()
+	w.until(`connected() === "away"`)
+	b.again()
+	w.until(`connected() === "live"`)
+	drop()
+	w.awaitStatus(id, "todo")
+	w.awaitTruth()
+
+	w.eval(`(() => { // the connection is lost when the change is on its way
+		const send = WebSocket.prototype.send;
+		WebSocket.prototype.send = function (text) {
+			send.call(this, text);
+			if (text.includes('"task.update"')) { WebSocket.prototype.send = send; this.close(); }
+		};
+		return "";
+	})()`)
+	w.drag(id, schema.Blocked)
+	w.refused("The connection was lost while “Held” was changed. Once it is back, the board shows whether it was.")
+	w.awaitTruth()
+}
+
+// What happens to a task that is open in the dialog.
+func boardOpen(t *testing.T, b *boardTest) {
+	id := create(t, b.c, "Open").ID
+	w := b.open("")
+	w.edit(id, func() { // of the title does not touch what others do elsewhere
+		w.fill("title", "Mine")
+		b.update(id, map[string]any{"status": "blocked", "metadata": map[string]any{"theirs": 1}})
+		w.until(`document.querySelector("#editor .problem").textContent.startsWith("Somebody has changed this task just now: To do → Blocked")`)
+	})
+	w.until(`cards().includes("|blocked|Mine|")`)
+	w.press("u")
+	w.until(`cards().includes("|blocked|Open|")`)
+	if now, err := b.c.Get(t.Context(), id); err != nil || string(now.Metadata) != `{"theirs":1}` {
+		t.Errorf("after the undo %+v, %v", now, err)
+	}
+
+	w.click(cardOf(id))
+	w.until(`document.querySelector("#editor").open`)
+	w.fill("title", "Written for an hour")
+	if err := b.c.Call(t.Context(), schema.MethodDelete, []string{id}, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.until(`document.querySelector("#editor .problem").textContent === "Somebody has deleted this task. It can be created again as it is here."`)
+	w.click("#editor .save")
+	w.until(`!document.querySelector("#editor").open && cards().includes("|blocked|Written for an hour|")`)
+	w.awaitTruth()
+
+	many := make([]string, schema.MaxDependencies)
+	operations := make([]map[string]any, len(many))
+	for i := range many {
+		many[i] = fmt.Sprint("needed-", i)
+		operations[i] = map[string]any{"op": "create", "id": many[i], "title": "One of the many that it waits for", "status": "done"}
+	}
+	operations = append(operations, map[string]any{
+		"op": "create", "id": "rtl", "title": "مهمة", "status": "in_progress",
+		"dependencies": many, "metadata": map[string]string{"long": strings.Repeat("x", 65_000)},
+	})
+	if err := b.c.Call(t.Context(), schema.MethodApply, map[string]any{"operations": operations}, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.until(`card("rtl") && getComputedStyle(card("rtl").querySelector(".title")).direction === "rtl"`)
+	w.click(cardOf("rtl"))
+	w.until(`document.querySelectorAll("#editor .chip").length === 256 && document.querySelector("#editor .chips").offsetHeight < 200`)
+	w.leave()
+}
+
+// The clock of the browser's machine is an hour behind the daemon's: nothing is in another
+// place or missing because of that.
+func boardSkew(t *testing.T, b *boardTest) {
+	for _, title := range []string{"A", "B"} {
+		b.update(create(t, b.c, title).ID, map[string]any{"status": "done"})
+	}
+	id := create(t, b.c, "Late").ID
+	w := b.open("")
+	w.eval(`(() => { const now = Date.now; Date.now = () => now() - 3600000; return "" })()`)
+	w.eval(fmt.Sprintf(`(window.first = until(() => statusOf(%q) === "done" && card(%[1]q).parentElement.ariaPosInSet, "done"), "")`, id))
+	w.drag(id, schema.Done)
+	if first := w.eval(`window.first`); first != "1" {
+		t.Errorf("what was done last is in place %s", first)
+	}
+	w.awaitTruth()
+	w.eval(`(document.activeElement.blur(), "")`)
+	w.press("f")
+	w.until(`document.querySelector("#flow .summary")?.textContent === "Now 0 to do, 0 in progress, 0 blocked, 3 done."`)
+}
