@@ -154,6 +154,10 @@ func boardToken(t *testing.T, b *boardTest) {
 			w.until(`connected() === "live" && !document.querySelector("#token").open`)
 		}
 	}
+	w.until(`document.querySelector("#token").open`)
+	if says := w.eval(`[...document.querySelectorAll(".column .empty, .column .count, .shown")].map(e => e.textContent).join("")`); says != "" {
+		t.Errorf("before anything is known the board says %q", says)
+	}
 	enter(w, "", "no-such-token")
 	w.until(`document.querySelector("#token").open && document.querySelector("#token .problem").textContent === "That token is not accepted."`)
 	enter(w, "writer", g.tokens["writer"])

@@ -135,10 +135,10 @@ export class Board {
   }
 
   #tellShown() {
-    this.#filter.tell(this.#where.size, this.#store.shown.size);
+    if (this.#store.known) this.#filter.tell(this.#where.size, this.#store.shown.size);
     const none = this.#filter.active ? "Nothing that matches" : "Nothing here", first = "No tasks yet. Press n, or New task.";
     for (const { empty, status } of Object.values(this.columns)) {
-      const text = status === "todo" && !this.#filter.active && this.#store.shown.size === 0 ? first : none;
+      const text = !this.#store.known ? "" : status === "todo" && !this.#filter.active && this.#store.shown.size === 0 ? first : none;
       if (empty.textContent !== text) empty.textContent = text;
     }
   }

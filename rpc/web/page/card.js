@@ -11,8 +11,8 @@ export function makeCard(id) {
     complexity: h("span", { className: "complexity" }),
     waits: h("span", { className: "waits" }),
     mark: h("span", { className: "mark" }),
-    who: h("span", { className: "who", dir: "auto" }),
-    news: h("span", { className: "news", dir: "auto" }),
+    who: h("span", { className: "who" }),
+    news: h("span", { className: "news" }),
   };
   const { title, news, ...facts } = parts;
   const button = h("button", { type: "button", className: "card", tabIndex: -1 },

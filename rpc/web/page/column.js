@@ -146,7 +146,7 @@ export class Column {
   }
 
   #write() {
-    if (this.#counted === this.items.length) return;
+    if (this.#counted === this.items.length || !this.#store.known) return;
     this.#counted = this.items.length;
     this.count.textContent = this.items.length.toLocaleString();
     this.empty.hidden = this.items.length > 0;

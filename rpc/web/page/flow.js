@@ -58,7 +58,7 @@ export class Flow {
     this.#timer = 0;
     if (!this.#visible) return;
     const moves = this.#moves, now = Math.max(Date.now(), moves.at(-1)?.at ?? 0); // clocks differ
-    if (moves.length === 0 || !this.#read || !this.#store.subscription.cursor) {
+    if (moves.length === 0 || !this.#read || !this.#store.known) {
       const far = moves.length === 0 ? "" : `: ${(this.#left + moves.length).toLocaleString()} changes of status, up to ${timeOf(moves.at(-1).at)}`;
       $("#flow-note").textContent = moves.length === 0 && this.#read ? "Nothing has moved yet." : `Reading the journal${far}…`;
       $("#flow-charts").replaceChildren();

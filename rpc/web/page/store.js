@@ -33,6 +33,9 @@ export class Store extends EventTarget {
 
   get(id) { return this.shown.get(id); }
 
+  /** The daemon has said what there is. */
+  get known() { return this.subscription.cursor !== null; }
+
   /** The dependencies of a task that are not done. */
   openDependencies(task) {
     return task.dependencies.filter((id) => this.shown.get(id)?.status !== "done");
