@@ -13,7 +13,12 @@ import (
 
 // environment names the variable of a flag: DESCARTES_ and its name.
 func environment(flag string) cli.ValueSourceChain {
-	return cli.EnvVars("DESCARTES_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_")))
+	return cli.EnvVars(variableOf(flag))
+}
+
+// variableOf gives the name of the variable that sets a flag.
+func variableOf(flag string) string {
+	return "DESCARTES_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
 // readConfig sets the flags that neither the command line nor the environment has

@@ -89,7 +89,8 @@ func command(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
 		Commands: []*cli.Command{
 			serveCommand(), callCommand(), watchCommand(), mcpCommand(),
 			claimCommand(), renewCommand(), releaseCommand(), workCommand(),
-			tokenCommand(), backupCommand(), restoreCommand(), checkCommand(), exportCommand(), importCommand(), versionCommand(),
+			tokenCommand(), backupCommand(), restoreCommand(), checkCommand(), exportCommand(), importCommand(),
+			benchCommand(), versionCommand(),
 		},
 	}
 }
