@@ -30,7 +30,7 @@ func benchCommand() *cli.Command {
 		ArgsUsage: "[ROW…]",
 		Description: "Each row is measured on a new daemon with a temporary file, or on the one at --url, where it makes tasks whose ids\n" +
 			"begin with \"" + bench.IDPrefix + "\" and deletes them in the end. The flags change the rows that are named; without any, some\n" +
-			"are measured that take half a minute; \"all\" is all of docs/benchmarks.md. Rows:" + rows.String(),
+			"are measured that take half a minute; \"all\" is all of docs/benchmarks.md, and \"growth\" how cost grows. Rows:" + rows.String(),
 		Flags: []cli.Flag{
 			&cli.IntFlag{Name: "writers", Usage: "`N` connections that write, or list", DefaultText: "the row's"},
 			&cli.IntFlag{Name: "in-flight", Usage: "`N` unanswered calls of each connection", DefaultText: "the row's"},
@@ -108,6 +108,8 @@ func benchPlan(cmd *cli.Command) ([]bench.Planned, error) {
 		switch {
 		case name == "all":
 			plan = append(plan, bench.Full()...)
+		case name == "growth":
+			plan = append(plan, bench.Growth()...)
 		case ok:
 			plan = append(plan, bench.Planned{Scenario: scenario, Settings: scenario.Settings})
 		default:

@@ -25,32 +25,47 @@ type Planned struct {
 
 // Scenarios gives every kind of row.
 func Scenarios() []Scenario {
-	const second = time.Second
+	const usual, some = 5 * time.Second, 10_000
 	return []Scenario{
 		{
-			"create", "creates, each connection in a closed loop, with a subscriber attached",
-			Settings{Writers: 64, InFlight: 1, Subscribers: 1, Duration: 5 * second},
-			false, create,
+			Name: "create", Usage: "creates, each connection in a closed loop, with a subscriber attached",
+			Settings: Settings{Writers: 64, InFlight: 1, Subscribers: 1, Duration: usual}, run: create,
 		},
 		{
-			"update", "updates of tasks that are stored, in a closed loop, with a subscriber attached",
-			Settings{Writers: 64, InFlight: 1, Subscribers: 1, Tasks: 10_000, Duration: 5 * second},
-			false, update,
+			Name: "update", Usage: "updates of tasks that are stored, in a closed loop, with a subscriber attached",
+			Settings: Settings{Writers: 64, InFlight: 1, Subscribers: 1, Tasks: some, Duration: usual}, run: update,
 		},
 		{
-			"latency", "from a paced write to its event on another connection; --writers: beside these, in a closed loop",
-			Settings{Rate: 100, Duration: 5 * second},
-			false, latency,
+			Name: "latency", Usage: "from a write on time to its event on another connection; --writers: beside these, in a closed loop",
+			Settings: Settings{Rate: 100, Duration: usual}, run: latency,
 		},
 		{
-			"fanout", "one connection writes, all subscribers are told: flat out, or with --rate paced, until the last one has it",
-			Settings{Subscribers: 100, InFlight: 16, Duration: 5 * second},
-			false, fanout,
+			Name: "fanout", Usage: "one connection writes, all are told; --rate: on time, and until the last one has it",
+			Settings: Settings{Subscribers: 100, InFlight: 16, Duration: usual}, run: fanout,
 		},
 		{
-			"list", "pages of 100 of the tasks of one status, in a closed loop; --rate: while so many creates a second go on",
-			Settings{Writers: 16, InFlight: 1, Tasks: 10_000, Duration: 5 * second},
-			false, list,
+			Name: "list", Usage: "pages of 100 of the tasks of one status, in a closed loop; --rate: while so many creates go on",
+			Settings: Settings{Writers: 16, InFlight: 1, Tasks: some, Duration: usual}, run: list,
+		},
+		{
+			Name: "replay", Usage: "a subscriber gets the whole journal",
+			Settings: Settings{Subscribers: 1, Tasks: some, Events: 10 * some}, run: replay,
+		},
+		{
+			Name: "stuck", Usage: "fan-out on time while one more subscriber reads nothing, and without it",
+			Settings: Settings{Subscribers: 100, Rate: 200, Duration: usual}, ownDaemon: true, run: stuck,
+		},
+		{
+			Name: "memory", Usage: "what is resident with so many subscribers that wait, or after so many tasks were made",
+			Settings: Settings{Subscribers: 5000, Duration: 2 * time.Second}, ownDaemon: true, run: memory,
+		},
+		{
+			Name: "start", Usage: "until a daemon on a file with so many tasks and events is ready",
+			Settings: Settings{Tasks: some, Events: 10 * some}, ownDaemon: true, run: start,
+		},
+		{
+			Name: "idle", Usage: "processor time while nothing happens; subscribers get bookmarks only 15 s after they came",
+			Settings: Settings{Duration: 8 * time.Second}, ownDaemon: true, run: idle,
 		},
 	}
 }
@@ -63,53 +78,6 @@ func Find(name string) (Scenario, bool) {
 		return Scenario{}, false
 	}
 	return all[i], true
-}
-
-// plan makes rows of a scenario, each with some settings of its own.
-func plan(name string, changes ...func(s *Settings)) (rows []Planned) {
-	scenario, ok := Find(name)
-	if !ok {
-		panic("no scenario " + name)
-	}
-	for _, change := range changes {
-		p := Planned{scenario, scenario.Settings}
-		change(&p.Settings)
-		rows = append(rows, p)
-	}
-	return rows
-}
-
-// Short is what is measured when nobody says what: half a minute in all.
-func Short() []Planned {
-	return slices.Concat(
-		plan("create", func(s *Settings) { s.Duration = 3 * time.Second },
-			func(s *Settings) { s.Writers, s.Duration = 1, 3*time.Second }),
-		plan("latency", func(s *Settings) { s.Duration = 3 * time.Second },
-			func(s *Settings) { s.Writers, s.Duration = 64, 3*time.Second }),
-		plan("fanout", func(s *Settings) { s.Duration = 3 * time.Second },
-			func(s *Settings) { s.InFlight, s.Rate, s.Duration = 0, 50, 3*time.Second }),
-		plan("list", func(s *Settings) { s.Duration = 3 * time.Second }),
-	)
-}
-
-// Full is every row of docs/benchmarks.md.
-func Full() []Planned {
-	return slices.Concat(
-		plan("create", func(*Settings) {},
-			func(s *Settings) { s.Writers = 16 },
-			func(s *Settings) { s.Writers = 256 },
-			func(s *Settings) { s.Writers, s.InFlight = 1, 64 },
-			func(s *Settings) { s.Writers = 1 }),
-		plan("update", func(*Settings) {}),
-		plan("latency", func(*Settings) {},
-			func(s *Settings) { s.Writers = 64 }),
-		plan("fanout", func(*Settings) {},
-			func(s *Settings) { s.Subscribers, s.InFlight = 1000, 4 },
-			func(s *Settings) { s.Subscribers, s.InFlight = 5000, 4 },
-			func(s *Settings) { s.Subscribers, s.InFlight, s.Rate = 1000, 0, 50 }),
-		plan("list", func(s *Settings) { s.Tasks = 100_000 },
-			func(s *Settings) { s.Tasks, s.Rate = 100_000, 2000 }),
-	)
 }
 
 // name is what the row is called in tables.

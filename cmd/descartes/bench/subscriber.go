@@ -58,18 +58,22 @@ func (l *load) subscribe(since string, event func(head []byte) error) (*subscrib
 	}
 	s := &subscriber{conn: c, event: event, live: make(chan struct{})}
 	c.on = s.message
-	request := appendRequest(nil, 1, schema.MethodSubscribe, func(dst []byte) []byte {
+	if err := s.send(subscribeRequest(since)); err != nil {
+		return nil, err
+	}
+	l.run(s.run)
+	return s, nil
+}
+
+// subscribeRequest subscribes to every change, unfolded.
+func subscribeRequest(since string) []byte {
+	return appendRequest(nil, 1, schema.MethodSubscribe, func(dst []byte) []byte {
 		dst = append(dst, `{"debounce_ms":0`...)
 		if since != "" {
 			dst = append(append(append(dst, `,"since":"`...), since...), '"')
 		}
 		return append(dst, '}')
 	})
-	if err := s.send(request); err != nil {
-		return nil, err
-	}
-	l.run(s.run)
-	return s, nil
 }
 
 // run receives until the connection ends, which it does with the load.
