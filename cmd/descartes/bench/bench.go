@@ -19,7 +19,6 @@ type Options struct {
 	Client   client.Options                      // to connect to that one; default none
 	Repeat   int                                 // how often each row is measured; default 1
 	Progress func(row string, done, total int64) // is told of progress, in milliseconds; default nobody
-	Done     func(row Row, err error)            // is told of each row; default nobody
 }
 
 // Settings is the size of a row. What a row does not use is ignored.
@@ -50,9 +49,6 @@ func Run(ctx context.Context, plan []Planned, options Options) (rows []Row, err 
 	if options.Progress == nil {
 		options.Progress = func(string, int64, int64) {}
 	}
-	if options.Done == nil {
-		options.Done = func(Row, error) {}
-	}
 	b := &bench{options: options, stores: make(map[store]string)}
 	if b.directory, err = os.MkdirTemp("", "descartes-bench"); err != nil {
 		return nil, err
@@ -60,7 +56,6 @@ func Run(ctx context.Context, plan []Planned, options Options) (rows []Row, err 
 	defer func() { err = errors.Join(err, os.RemoveAll(b.directory)) }()
 	for _, p := range plan {
 		row, err := b.repeat(ctx, p)
-		options.Done(row, err)
 		if err != nil {
 			return rows, fmt.Errorf("%s: %w", row.Name, err)
 		}

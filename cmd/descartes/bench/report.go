@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"text/tabwriter"
 )
@@ -67,7 +68,7 @@ func (f Figure) String() string {
 	switch v := f.Value; {
 	case v >= 1000:
 		value = thousands(int(v + 0.5))
-	case v >= 100:
+	case v >= 100 || v == math.Trunc(v):
 		value = fmt.Sprintf("%.0f", v)
 	case v >= 10:
 		value = fmt.Sprintf("%.1f", v)
