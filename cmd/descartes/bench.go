@@ -123,6 +123,9 @@ func benchPlan(cmd *cli.Command) ([]bench.Planned, error) {
 		if err := changeSettings(cmd, &plan[i].Settings); err != nil {
 			return nil, err
 		}
+		if err := plan[i].Check(); err != nil {
+			return nil, usageError("%w", err)
+		}
 	}
 	return plan, nil
 }

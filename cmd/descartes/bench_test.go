@@ -116,7 +116,7 @@ func TestBenchInterrupted(t *testing.T) {
 			}
 		},
 	})
-	if len(rows) > 0 || err == nil || err.Error() != "create: 64 conns, 1 subs: context canceled" {
+	if len(rows) > 0 || err == nil || err.Error() != "create: 64 writers, 1 subscriber: context canceled" {
 		t.Errorf("ends with %v, %v", rows, err)
 	}
 	if daemon.ProcessState == nil || !daemon.ProcessState.Success() {
@@ -135,6 +135,10 @@ func TestBenchUsage(t *testing.T) {
 		{"--rate", "-1"},
 		{"--duration", "1ms"},
 		{"--tasks", "many"},
+		{"create", "--writers", "0"},
+		{"update", "--tasks", "0"},
+		{"fanout", "--subscribers", "0"},
+		{"latency", "--rate", "0"},
 	} {
 		if r := descartes(t, append([]string{"bench"}, args...)...); r.code != exitUsage || r.out != "" || strings.Count(r.errors, "\n") != 1 {
 			t.Errorf("%v: %+v", args, r)

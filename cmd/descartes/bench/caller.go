@@ -1,9 +1,6 @@
 package bench
 
-import (
-	"errors"
-	"time"
-)
+import "time"
 
 // caller calls a method in a closed loop: over one connection, so many calls at a time.
 type caller struct {
@@ -15,7 +12,6 @@ type caller struct {
 	sent     []time.Time // of the calls in flight, by their id
 	waiting  int         // how many those are
 	out      []byte      // not yet sent
-	now      time.Time   // when what is handled now has come
 	answered int64       // while measuring
 	took     latencies   // of those
 }
@@ -29,7 +25,7 @@ func (l *load) callers(n, inFlight int, method string, params func(caller int) f
 			return nil, err
 		}
 		all[i] = &caller{
-			conn: c, load: l, method: method, params: params(i), sent: make([]time.Time, inFlight), took: newLatencies(),
+			conn: c, load: l, method: method, params: params(i), sent: make([]time.Time, max(1, inFlight)), took: newLatencies(),
 		}
 		c.on = all[i].message
 	}
@@ -39,12 +35,8 @@ func (l *load) callers(n, inFlight int, method string, params func(caller int) f
 	return all, nil
 }
 
-// errOver ends a load that is over.
-var errOver = errors.New("over")
-
 // run calls until the load is over.
 func (c *caller) run() error {
-	c.now = time.Now()
 	for id := range c.sent {
 		c.call(id)
 	}

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,9 @@ const (
 	measuring
 	over
 )
+
+// errOver ends a load that is over.
+var errOver = errors.New("over")
 
 // load is a load on a daemon under way: goroutines, of which the first that fails ends
 // all.

@@ -80,24 +80,54 @@ func Find(name string) (Scenario, bool) {
 	return all[i], true
 }
 
+// Check refuses settings that the scenario can do nothing with.
+func (p Planned) Check() error {
+	s := p.Settings
+	atLeast := map[string][]struct {
+		flag  string
+		value float64
+	}{
+		"create":  {{"writers", float64(s.Writers)}},
+		"update":  {{"writers", float64(s.Writers)}, {"tasks", float64(s.Tasks)}},
+		"latency": {{"rate", s.Rate}},
+		"fanout":  {{"subscribers", float64(s.Subscribers)}},
+		"list":    {{"writers", float64(s.Writers)}},
+		"replay":  {{"subscribers", float64(s.Subscribers)}},
+		"stuck":   {{"subscribers", float64(s.Subscribers)}, {"rate", s.Rate}},
+	}
+	for _, needed := range atLeast[p.Scenario.Name] {
+		if needed.value < 1 {
+			return fmt.Errorf("%s needs a --%s of at least 1", p.Scenario.Name, needed.flag)
+		}
+	}
+	return nil
+}
+
 // name is what the row is called in tables.
 func (p Planned) name() string {
 	s := p.Settings
-	words := []string{p.Scenario.Name}
+	var words []string
 	add := func(n int, what string) {
+		if n > 1 && !strings.Contains(what, " ") && !strings.Contains(what, "/") {
+			what += "s"
+		}
 		if n > 0 {
-			words = append(words, fmt.Sprintf("%s %s", thousands(n), what))
+			words = append(words, thousands(n)+" "+what)
 		}
 	}
-	add(s.Writers, "conns")
-	if s.InFlight > 1 {
+	if p.Scenario.Name == "list" {
+		add(s.Writers, "reader")
+	} else {
+		add(s.Writers, "writer")
+	}
+	if s.InFlight > 1 && (p.Scenario.Name != "fanout" || s.Rate == 0) {
 		add(s.InFlight, "in flight")
 	}
-	add(s.Subscribers, "subs")
-	add(s.Tasks, "tasks")
-	add(s.Events, "events")
+	add(s.Subscribers, "subscriber")
+	add(s.Tasks, "task")
+	add(s.Events, "event")
 	add(int(s.Rate), "writes/s")
-	return words[0] + strings.TrimSuffix(": "+strings.Join(words[1:], ", "), ": ")
+	return strings.TrimSuffix(p.Scenario.Name+": "+strings.Join(words, ", "), ": ")
 }
 
 // thousands writes a number with commas.

@@ -54,7 +54,7 @@ func update(ctx context.Context, b *bench, s Settings) ([]Figure, error) {
 func latency(ctx context.Context, b *bench, s Settings) ([]Figure, error) {
 	return b.with(ctx, store{tasks: s.Tasks, events: s.Events}, func(l *load) ([]Figure, error) {
 		if s.Writers > 0 {
-			if _, err := l.callers(s.Writers, max(1, s.InFlight), schema.MethodCreate, func(int) func([]byte) []byte {
+			if _, err := l.callers(s.Writers, s.InFlight, schema.MethodCreate, func(int) func([]byte) []byte {
 				return func(dst []byte) []byte { return l.target.appendDraft(dst, "beside", "") }
 			}); err != nil {
 				return nil, err
