@@ -85,8 +85,7 @@ func printResult(cmd *cli.Command, result json.RawMessage) error {
 			result = pretty.Bytes()
 		}
 	}
-	_, err := fmt.Fprintf(cmd.Root().Writer, "%s\n", result)
-	return err
+	return printJSON(cmd.Root().Writer, result)
 }
 
 // readParams gives the params as they are to be sent, nil for none.

@@ -5,36 +5,64 @@ import (
 	"io"
 	"strings"
 	"time"
-	"unicode"
+
+	"github.com/urfave/cli/v3"
 
 	"github.com/descartes-tasks/descartes/schema"
 )
 
-// printEvent prints one line: JSON as the daemon sent it, or for people, who need
-// not see bookmarks.
-func printEvent(w io.Writer, e *schema.Event, asJSON bool) error {
-	line := ""
-	switch at := time.UnixMilli(e.Timestamp).Format("15:04:05.000"); {
-	case asJSON:
-		line = string(encode(e))
+// eventPrinter prints events, one a line: JSON as the daemon sent it, or for people, who
+// need not see bookmarks.
+type eventPrinter struct {
+	w      io.Writer
+	json   bool
+	color  string
+	layout string // of the time
+}
+
+func newEventPrinter(cmd *cli.Command) *eventPrinter {
+	return &eventPrinter{w: cmd.Root().Writer, json: cmd.Bool("json"), color: cmd.String("color"), layout: "15:04:05.000"}
+}
+
+func (p *eventPrinter) print(e *schema.Event) error {
+	switch {
+	case p.json:
+		return printJSON(p.w, encode(e))
 	case e.ChangeType == schema.Bookmark:
 		return nil
-	case e.ChangeType == schema.Resync:
-		line = fmt.Sprintf("%s  %-8s  everything anew: %s", at, e.ChangeType, e.Reason)
-	default:
-		line = fmt.Sprintf("%s  %-8s  %s  %s%s", at, e.ChangeType, e.TaskID, describe(e), notes(e))
 	}
-	_, err := fmt.Fprintln(w, strings.Map(printable, line))
+	d := displayFor(p.w, p.color) // the terminal may be of another size by now
+	_, err := fmt.Fprintln(p.w, d.event(e, p.layout))
 	return err
 }
 
-// printable keeps what a task says from ending the line, or from commanding the
-// terminal.
-func printable(r rune) rune {
-	if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
-		return ' '
+// event gives the line of an event, its time as layout says.
+func (d display) event(e *schema.Event, layout string) string {
+	at, kind := time.UnixMilli(e.Timestamp).Format(layout), fmt.Sprintf("%-8s", e.ChangeType)
+	id, what := "", ""
+	if e.ChangeType == schema.Resync {
+		what = oneLine("everything anew: " + e.Reason)
+	} else {
+		id, what = oneLine(d.id(e.TaskID))+"  ", oneLine(describe(e)+notes(e))
 	}
-	return r
+	if d.width > 0 {
+		what = cut(what, max(d.width-columns(at+kind+id)-4, 10))
+	}
+	return d.painted(faint, at) + "  " + d.painted(kindPaint(e), kind) + "  " + d.painted(faint, id) + what
+}
+
+func kindPaint(e *schema.Event) paint {
+	switch e.ChangeType {
+	case schema.Created:
+		return green
+	case schema.Deleted:
+		return red
+	case schema.Updated:
+		if e.PreviousStatus != e.NewStatus {
+			return statusPaint(e.NewStatus)
+		}
+	}
+	return plain
 }
 
 // encode gives the JSON of an event on the wire, which json.Marshal does not: it

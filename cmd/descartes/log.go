@@ -5,8 +5,8 @@ import (
 	"os"
 	"time"
 
-	"github.com/mattn/go-isatty"
 	"github.com/rs/zerolog"
+	"golang.org/x/term"
 )
 
 // newLogger logs to w: for people on a terminal, as JSON otherwise.
@@ -36,5 +36,5 @@ func logFailure(log zerolog.Logger, what string, err error) {
 
 func isTerminal(w io.Writer) bool {
 	file, ok := w.(*os.File)
-	return ok && isatty.IsTerminal(file.Fd())
+	return ok && term.IsTerminal(int(file.Fd()))
 }

@@ -14,10 +14,11 @@ import (
 
 // Exit codes.
 const (
-	exitFailed  = 1   // refused, or failed on the way
-	exitUsage   = 2   // the command line is wrong
-	exitNothing = 3   // no task was ready to be claimed
-	exitTimeout = 124 // a --timeout ran out, as timeout(1) says it
+	exitFailed      = 1   // refused, or failed on the way
+	exitUsage       = 2   // the command line is wrong
+	exitNothing     = 3   // no task was ready to be claimed
+	exitTimeout     = 124 // a --timeout ran out, as timeout(1) says it
+	exitInterrupted = 130 // interrupted before what was waited for, as shells say it
 )
 
 func main() {
@@ -69,7 +70,7 @@ func failing(action cli.ActionFunc) cli.ActionFunc {
 
 // command is the table of subcommands.
 func command(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
-	return &cli.Command{
+	root := &cli.Command{
 		Name:      "descartes",
 		Usage:     "a task daemon: every change is journaled and pushed at once",
 		Version:   version(),
@@ -77,6 +78,7 @@ func command(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
 		Writer:    stdout,
 		ErrWriter: stderr,
 		Suggest:   true,
+		Flags:     []cli.Flag{colorFlag()},
 		// Errors are printed and turned into an exit code by run.
 		ExitErrHandler: func(context.Context, *cli.Command, error) {},
 		OnUsageError:   onUsageError,
@@ -87,12 +89,15 @@ func command(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
 			return cli.ShowAppHelp(cmd)
 		},
 		Commands: []*cli.Command{
-			serveCommand(), callCommand(), watchCommand(), mcpCommand(),
+			serveCommand(), createCommand(), getCommand(), listCommand(), updateCommand(), deleteCommand(), historyCommand(),
+			applyCommand(), callCommand(), watchCommand(), mcpCommand(),
 			claimCommand(), renewCommand(), releaseCommand(), workCommand(),
 			tokenCommand(), backupCommand(), restoreCommand(), checkCommand(), exportCommand(), importCommand(),
 			benchCommand(), versionCommand(),
 		},
 	}
+	root.Commands = append(root.Commands, append(statusCommands(), serverCommands()...)...)
+	return root
 }
 
 // onUsageError says what is wrong with the flags of a command.

@@ -14,16 +14,22 @@ import (
 
 func watchCommand() *cli.Command {
 	return &cli.Command{
-		Name:  "watch",
-		Usage: "print every change as it happens",
-		Description: "One line an event. It goes on by itself when the daemon was away, and misses nothing. The exit code is 0 when\n" +
-			"--count events have come or it was interrupted, 124 when --timeout ran out first, 1 on an error.",
+		Name:      "watch",
+		Aliases:   []string{"subscribe", "follow"},
+		Usage:     "print every change as it happens",
+		ArgsUsage: "[ID…]",
+		Description: "One line an event, of the tasks that are named, or of all. It goes on by itself when the daemon was away, and\n" +
+			"misses nothing. --until ends it as soon as all tasks that are named, or else any one, are so, which these can be\n" +
+			"already. The exit code is 0 when that is so or --count events have come, 124 when --timeout ran out before, 130\n" +
+			"when it was interrupted before (0 if there was nothing to wait for), 1 on an error, as when a task that is waited\n" +
+			"for is deleted.",
 		Flags: append(clientFlags(),
-			&cli.BoolFlag{Name: "json", Usage: "print events as they are, one JSON object a line"},
+			jsonFlag(),
 			&cli.StringFlag{Name: "since", Usage: "begin after `CURSOR`; \"start\": at the oldest event there is"},
 			&cli.BoolFlag{Name: "snapshot", Usage: "begin with every matching task as it is"},
 			&cli.StringFlag{Name: "filter", Usage: "only what matches, as `JSON`: '{\"status\":[\"todo\"]}'"},
 			&cli.DurationFlag{Name: "debounce", Usage: "fold the changes of one task within this window; 0s: none", Value: -1, DefaultText: "the daemon's"},
+			&cli.StringFlag{Name: "until", Usage: "end when `WHAT` is so: todo, in_progress, blocked, done, ready, or a filter as JSON"},
 			&cli.Int64Flag{Name: "count", Usage: "end after this many events"},
 			&cli.DurationFlag{Name: "timeout", Usage: "end after this long"},
 		),
@@ -55,25 +61,50 @@ func watch(ctx context.Context, cmd *cli.Command) error {
 		return watchEnd(ctx, cmd, err)
 	}
 	defer c.Close()
-	sub, err := c.Subscribe(ctx, params)
-	if err == nil {
-		err = follow(ctx, cmd, sub)
-		if cursor := sub.Cursor(); cursor != "" && ctx.Err() != nil {
-			fmt.Fprintf(stderr, "to go on from here: descartes watch --since %s\n", cursor)
-		}
-	}
-	return watchEnd(ctx, cmd, err)
+	return watchEnd(ctx, cmd, subscribe(ctx, cmd, c, params))
 }
 
-// follow prints events until there are enough or it is the end.
-func follow(ctx context.Context, cmd *cli.Command, sub *client.Subscription) error {
-	left := cmd.Int64("count")
+// subscribe watches until there is enough, or it is the end.
+func subscribe(ctx context.Context, cmd *cli.Command, c *client.Client, params schema.SubscribeParams) error {
+	if cmd.Args().Present() {
+		ids, err := resolve(ctx, c, cmd.Args().Slice())
+		if err != nil {
+			return err
+		}
+		if params.Filter == nil {
+			params.Filter = new(schema.EventFilter)
+		}
+		params.Filter.IDs = ids
+	}
+	condition, err := readUntil(cmd, &params)
+	if err != nil {
+		return err
+	}
+	sub, err := c.Subscribe(ctx, params)
+	if err != nil {
+		return err
+	}
+	err = follow(ctx, cmd, sub, condition)
+	if cursor := sub.Cursor(); cursor != "" && ctx.Err() != nil {
+		fmt.Fprintf(cmd.Root().ErrWriter, "to go on from here: descartes watch --since %s\n", cursor)
+	}
+	return err
+}
+
+// follow prints events until there are enough, the condition is met or it is the end.
+func follow(ctx context.Context, cmd *cli.Command, sub *client.Subscription, condition *until) error {
+	left, lines := cmd.Int64("count"), newEventPrinter(cmd)
 	for event, err := range sub.Events(ctx) {
 		if err != nil {
 			return err
 		}
-		if err := printEvent(cmd.Root().Writer, &event, cmd.Bool("json")); err != nil {
+		if err := lines.print(&event); err != nil {
 			return err
+		}
+		if condition != nil {
+			if met, err := condition.met(&event); met || err != nil {
+				return err
+			}
 		}
 		if event.TaskID == "" {
 			continue // of no task: it does not count
@@ -93,15 +124,15 @@ func watchEnd(ctx context.Context, cmd *cli.Command, err error) error {
 	case errors.Is(context.Cause(ctx), errTimeout):
 		return &exitError{code: exitTimeout}
 	case ctx.Err() != nil:
-		return nil // interrupted: it has done what it was asked for
+		if cmd.IsSet("until") || cmd.IsSet("count") {
+			return &exitError{code: exitInterrupted}
+		}
+		return nil // it has done what it was asked for
 	}
-	return answerError(cmd, err)
+	return refusal(cmd, err)
 }
 
 func watchParams(cmd *cli.Command) (p schema.SubscribeParams, err error) {
-	if cmd.Args().Present() {
-		return p, usageError("watch takes no argument, but got %q", cmd.Args().First())
-	}
 	if since := cmd.String("since"); since != "" {
 		p.Since = &since
 	}
@@ -117,7 +148,12 @@ func watchParams(cmd *cli.Command) (p schema.SubscribeParams, err error) {
 	if err := p.Validate(); err != nil {
 		return p, usageError("%w", err)
 	}
-	return p, nil
+	if cmd.Args().Present() && p.Filter != nil && p.Filter.IDs != nil {
+		return p, usageError("name the tasks as arguments or in --filter, not in both")
+	}
+	check := p
+	_, err = readUntil(cmd, &check)
+	return p, err
 }
 
 // readFilter reads --filter into the params of a method that has a filter.

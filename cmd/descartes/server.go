@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/descartes-tasks/descartes/rpc/client"
+	"github.com/descartes-tasks/descartes/schema"
+)
+
+// serverCommands ask a daemon about itself.
+func serverCommands() []*cli.Command {
+	return []*cli.Command{
+		serverCommand("info", "tell what the daemon is: version, limits, newest cursor", schema.MethodInfo, printMembers),
+		serverCommand("stats", "tell how the daemon is doing: tasks, journal, connections, claims", schema.MethodStats, printMembers),
+		serverCommand("discover", "print the OpenRPC document: every method, for programs", schema.MethodDiscover, printResult),
+		{
+			Name: "ping", Usage: "tell whether the daemon answers, and how fast", OnUsageError: onUsageError,
+			Flags: append(clientFlags(), jsonFlag()), Action: withoutArguments(onDaemon(ping)),
+		},
+	}
+}
+
+func serverCommand(name, usage, method string, show func(*cli.Command, json.RawMessage) error) *cli.Command {
+	return &cli.Command{
+		Name: name, Usage: usage, Flags: append(clientFlags(), jsonFlag()), OnUsageError: onUsageError,
+		Action: withoutArguments(onDaemon(func(ctx context.Context, cmd *cli.Command, c *client.Client) error {
+			var result json.RawMessage
+			if err := c.Call(ctx, method, nil, &result); err != nil {
+				return err
+			}
+			if cmd.Bool("json") {
+				return printJSON(cmd.Root().Writer, result)
+			}
+			return show(cmd, result)
+		})),
+	}
+}
+
+// withoutArguments refuses arguments.
+func withoutArguments(action cli.ActionFunc) cli.ActionFunc {
+	return func(ctx context.Context, cmd *cli.Command) error {
+		if cmd.Args().Present() {
+			return usageError("%s takes no argument, but got %q", cmd.Name, cmd.Args().First())
+		}
+		return action(ctx, cmd)
+	}
+}
+
+func ping(ctx context.Context, cmd *cli.Command, c *client.Client) error {
+	begun := time.Now()
+	var pong json.RawMessage
+	if err := c.Call(ctx, schema.MethodPing, nil, &pong); err != nil {
+		return err
+	}
+	took := time.Since(begun)
+	if cmd.Bool("json") {
+		return printJSON(cmd.Root().Writer, pong)
+	}
+	_, err := fmt.Fprintf(cmd.Root().Writer, "%s answers in %s\n", c.URL(), took.Round(10*time.Microsecond))
+	return err
+}
+
+// printMembers prints an object as a table of names and values; those of an object
+// inside have its name in front.
+func printMembers(cmd *cli.Command, result json.RawMessage) error {
+	t := newTable(cmd.Root().Writer, displayOf(cmd), "NAME", "VALUE")
+	addMembers(t, "", result)
+	return t.flush()
+}
+
+func addMembers(t *table, prefix string, object []byte) {
+	for m := range schema.Members(object) {
+		name := prefix + string(m.Name)
+		if m.Value[0] == '{' {
+			addMembers(t, name+".", m.Value)
+			continue
+		}
+		t.add(cell{name, faint}, cell{strings.Trim(string(m.Value), `"`), plain})
+	}
+}
