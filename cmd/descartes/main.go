@@ -90,7 +90,7 @@ func command(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
 		},
 		Commands: []*cli.Command{
 			serveCommand(), createCommand(), getCommand(), listCommand(), updateCommand(), deleteCommand(), historyCommand(),
-			applyCommand(), callCommand(), watchCommand(), mcpCommand(),
+			applyCommand(), boardCommand(), callCommand(), watchCommand(), mcpCommand(),
 			claimCommand(), renewCommand(), releaseCommand(), workCommand(),
 			tokenCommand(), backupCommand(), restoreCommand(), checkCommand(), exportCommand(), importCommand(),
 			benchCommand(), versionCommand(),
