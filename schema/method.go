@@ -30,6 +30,15 @@ const (
 	NotifySubscription = "task_subscription"
 )
 
+// Methods lists every method.
+func Methods() []string {
+	return []string{
+		MethodCreate, MethodGet, MethodList, MethodUpdate, MethodDelete, MethodApply, MethodHistory,
+		MethodSubscribe, MethodUnsubscribe, MethodFlush, MethodClaim, MethodRenew, MethodRelease,
+		MethodInfo, MethodStats, MethodPing, MethodDiscover,
+	}
+}
+
 // SinceStart, as the since of a subscription, is the whole retained journal.
 const SinceStart = "start"
 

@@ -17,12 +17,15 @@ import (
 	"github.com/descartes-tasks/descartes/schema"
 )
 
+// connection is the category of clientFlags in help and manual.
+const connection = "The connection"
+
 // clientFlags are those of every command that talks to a daemon.
 func clientFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "url", Value: client.DefaultURL, Usage: "connect to the daemon at `URL` (ws://, wss:// or ws+unix:///path)", Sources: environment("url")},
-		&cli.StringFlag{Name: "token", Usage: "authenticate with `TOKEN`; in DESCARTES_TOKEN nobody else on the machine can see it", Sources: environment("token")},
-		&cli.StringFlag{Name: "tls-ca", Usage: "trust the authorities in `FILE` (PEM) instead of the system's", Sources: environment("tls-ca")},
+		&cli.StringFlag{Name: "url", Value: client.DefaultURL, Usage: "connect to the daemon at `URL` (ws://, wss:// or ws+unix:///path)", Category: connection, Sources: environment("url")},
+		&cli.StringFlag{Name: "token", Usage: "authenticate with `TOKEN`; in DESCARTES_TOKEN nobody else on the machine can see it", Category: connection, Sources: environment("token")},
+		&cli.StringFlag{Name: "tls-ca", Usage: "trust the authorities in `FILE` (PEM) instead of the system's", Category: connection, Sources: environment("tls-ca")},
 	}
 }
 

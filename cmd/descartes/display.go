@@ -24,7 +24,7 @@ type display struct {
 func colorFlag() cli.Flag {
 	return &cli.StringFlag{
 		Name: "color", Value: "auto", Sources: environment("color"),
-		Usage: "`WHEN` to print for people, in colours: auto (on a terminal), always (in a pipe, too) or never",
+		Usage: "print for people, in colours, `WHEN` is auto (on a terminal), always (in a pipe, too) or never",
 		Validator: func(when string) error {
 			return oneOf("--color", when, "auto", "always", "never")
 		},

@@ -33,10 +33,10 @@ func listCommand() *cli.Command {
 // filterFlags say which tasks are meant, in the ways that people need most.
 func filterFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "status", Usage: "those that are `STATUS`: " + words(schema.Statuses()) + " (repeatable)"},
+		&cli.StringSliceFlag{Name: "status", Usage: "those of `STATUS`, that is " + words(schema.Statuses()) + " (repeatable)"},
 		&cli.StringSliceFlag{Name: "assigned-to", Usage: "those of `NAME` (repeatable)"},
 		&cli.BoolFlag{Name: "unassigned", Usage: "those of nobody, too if --assigned-to is given"},
-		&cli.StringFlag{Name: "priority", Usage: "those of `PRIORITY` and above: " + words(schema.Priorities())},
+		&cli.StringFlag{Name: "priority", Usage: "those of `PRIORITY` and above, that is " + words(schema.Priorities())},
 		&cli.BoolFlag{Name: "ready", Usage: "those that can be begun; --ready=false: those that cannot"},
 		&cli.StringFlag{Name: "text", Usage: "those that have `WORDS`, as arguments do"},
 		&cli.StringFlag{Name: "filter", Usage: "what else the protocol can say, as `JSON`: '{\"ids\":[\"a\",\"b\"]}'"},

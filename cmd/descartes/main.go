@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v3"
@@ -70,7 +71,7 @@ func failing(action cli.ActionFunc) cli.ActionFunc {
 
 // command is the table of subcommands.
 func command(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
-	root := &cli.Command{
+	return &cli.Command{
 		Name:      "descartes",
 		Usage:     "a task daemon: every change is journaled and pushed at once",
 		Version:   version(),
@@ -88,16 +89,24 @@ func command(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
 			}
 			return cli.ShowAppHelp(cmd)
 		},
-		Commands: []*cli.Command{
-			serveCommand(), createCommand(), getCommand(), listCommand(), updateCommand(), deleteCommand(), historyCommand(),
-			applyCommand(), boardCommand(), callCommand(), watchCommand(), mcpCommand(),
-			claimCommand(), renewCommand(), releaseCommand(), workCommand(),
-			tokenCommand(), backupCommand(), restoreCommand(), checkCommand(), exportCommand(), importCommand(),
-			benchCommand(), versionCommand(),
-		},
+		Commands: slices.Concat(
+			category("The daemon", serveCommand(), boardCommand(), infoCommand(), statsCommand(), pingCommand(), discoverCommand(),
+				callCommand(), mcpCommand(), benchCommand()),
+			category("Tasks", createCommand(), listCommand(), getCommand(), updateCommand(), startCommand(), doneCommand(),
+				blockCommand(), reopenCommand(), deleteCommand(), applyCommand(), historyCommand(), watchCommand()),
+			category("Tasks as a queue", claimCommand(), renewCommand(), releaseCommand(), workCommand()),
+			category("The file", backupCommand(), restoreCommand(), checkCommand(), exportCommand(), importCommand(), tokenCommand()),
+			category("The command", completionCommand(), manCommand(), versionCommand()),
+		),
 	}
-	root.Commands = append(root.Commands, append(statusCommands(), serverCommands()...)...)
-	return root
+}
+
+// category puts commands together in the help and the manual.
+func category(name string, commands ...*cli.Command) []*cli.Command {
+	for _, c := range commands {
+		c.Category = name
+	}
+	return commands
 }
 
 // onUsageError says what is wrong with the flags of a command.

@@ -13,19 +13,26 @@ import (
 	"github.com/descartes-tasks/descartes/schema"
 )
 
-// serverCommands ask a daemon about itself.
-func serverCommands() []*cli.Command {
-	return []*cli.Command{
-		serverCommand("info", "tell what the daemon is: version, limits, newest cursor", schema.MethodInfo, printMembers),
-		serverCommand("stats", "tell how the daemon is doing: tasks, journal, connections, claims", schema.MethodStats, printMembers),
-		serverCommand("discover", "print the OpenRPC document: every method, for programs", schema.MethodDiscover, printResult),
-		{
-			Name: "ping", Usage: "tell whether the daemon answers, and how fast", OnUsageError: onUsageError,
-			Flags: append(clientFlags(), jsonFlag()), Action: withoutArguments(onDaemon(ping)),
-		},
+func infoCommand() *cli.Command {
+	return serverCommand("info", "tell what the daemon is: version, limits, newest cursor", schema.MethodInfo, printMembers)
+}
+
+func statsCommand() *cli.Command {
+	return serverCommand("stats", "tell how the daemon is doing: tasks, journal, connections, claims", schema.MethodStats, printMembers)
+}
+
+func discoverCommand() *cli.Command {
+	return serverCommand("discover", "print the OpenRPC document: every method, for programs", schema.MethodDiscover, printResult)
+}
+
+func pingCommand() *cli.Command {
+	return &cli.Command{
+		Name: "ping", Usage: "tell whether the daemon answers, and how fast", OnUsageError: onUsageError,
+		Flags: append(clientFlags(), jsonFlag()), Action: withoutArguments(onDaemon(ping)),
 	}
 }
 
+// serverCommand asks a daemon about itself.
 func serverCommand(name, usage, method string, show func(*cli.Command, json.RawMessage) error) *cli.Command {
 	return &cli.Command{
 		Name: name, Usage: usage, Flags: append(clientFlags(), jsonFlag()), OnUsageError: onUsageError,

@@ -9,18 +9,25 @@ import (
 	"github.com/descartes-tasks/descartes/schema"
 )
 
-// statusCommands give tasks another status.
-func statusCommands() []*cli.Command {
-	return []*cli.Command{
-		statusCommand("start", "say that somebody works on tasks", schema.InProgress,
-			"\"descartes claim\" takes a task so that nobody else can.",
-			&cli.StringFlag{Name: "assign", Aliases: []string{"assigned-to"}, Usage: "`NAME` works on it"}),
-		statusCommand("done", "say that tasks are done", schema.Done, "What waited for them alone is ready."),
-		statusCommand("block", "say that tasks cannot go on", schema.Blocked, "\"descartes reopen\" says that they can."),
-		statusCommand("reopen", "say that tasks are to be done, again", schema.Todo, "They stay who they are assigned to."),
-	}
+func startCommand() *cli.Command {
+	return statusCommand("start", "say that somebody works on tasks", schema.InProgress,
+		"\"descartes claim\" takes a task so that nobody else can.",
+		&cli.StringFlag{Name: "assign", Aliases: []string{"assigned-to"}, Usage: "`NAME` works on it"})
 }
 
+func doneCommand() *cli.Command {
+	return statusCommand("done", "say that tasks are done", schema.Done, "What waited for them alone is ready.")
+}
+
+func blockCommand() *cli.Command {
+	return statusCommand("block", "say that tasks cannot go on", schema.Blocked, "\"descartes reopen\" says that they can.")
+}
+
+func reopenCommand() *cli.Command {
+	return statusCommand("reopen", "say that tasks are to be done, again", schema.Todo, "They stay who they are assigned to.")
+}
+
+// statusCommand gives tasks another status.
 func statusCommand(name, usage string, status schema.Status, more string, flags ...cli.Flag) *cli.Command {
 	return &cli.Command{
 		Name:         name,

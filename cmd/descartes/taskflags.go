@@ -13,9 +13,9 @@ import (
 func fieldFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "description", Aliases: []string{"d"}, Usage: "more than the title says: `TEXT`"},
-		&cli.StringFlag{Name: "status", Usage: "`STATUS`: " + words(schema.Statuses())},
-		&cli.StringFlag{Name: "priority", Aliases: []string{"p"}, Usage: "`PRIORITY`: " + words(schema.Priorities())},
-		&cli.StringFlag{Name: "complexity", Usage: "`COMPLEXITY`: " + words(schema.Complexities())},
+		&cli.StringFlag{Name: "status", Usage: "`STATUS` is " + words(schema.Statuses())},
+		&cli.StringFlag{Name: "priority", Aliases: []string{"p"}, Usage: "`PRIORITY` is " + words(schema.Priorities())},
+		&cli.StringFlag{Name: "complexity", Usage: "`COMPLEXITY` is " + words(schema.Complexities())},
 		&cli.StringFlag{Name: "assign", Aliases: []string{"assigned-to"}, Usage: "it is for `NAME`"},
 		&cli.StringSliceFlag{Name: "depends-on", Usage: "it has to wait for the task `ID` (repeatable)"},
 		&cli.StringFlag{Name: "metadata", Usage: "anything else, as a `JSON` object: '{\"room\":\"kitchen\"}'"},

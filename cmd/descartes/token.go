@@ -29,12 +29,7 @@ func tokenCommand() *cli.Command {
 			"machines can reach always do. They need not be told of a change: connections that may not stay are closed\n" +
 			"within 3 seconds.",
 		OnUsageError: onUsageError,
-		Action: func(_ context.Context, cmd *cli.Command) error {
-			if name := cmd.Args().First(); name != "" {
-				return usageError("token has no command %q%s", name, didYouMean(cli.SuggestCommand(cmd.Commands, name)))
-			}
-			return cli.ShowSubcommandHelp(cmd)
-		},
+		Action:       needsCommand,
 		Commands: []*cli.Command{
 			sub("add", "make a token and print it", "NAME",
 				"The token is printed alone, on standard output, this once: the file holds its hash only. NAME is who has it,\n"+
