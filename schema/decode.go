@@ -148,7 +148,7 @@ func unknownMember(path, name string, fields []field, except string) *Error {
 	for _, f := range fields {
 		names = append(names, f.name)
 	}
-	return Invalid(join(path, name), "is not known"+didYouMean(name, names))
+	return Invalid(join(path, name), "is not known"+DidYouMean(name, names))
 }
 
 // decodeValue reads raw into dst, a pointer to one of the types that parameters
@@ -253,8 +253,9 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-// didYouMean names the word that is nearest to the given one, if any is near.
-func didYouMean(given string, words []string) string {
+// DidYouMean names the word that is nearest to the given one, as the end of a
+// sentence ("; did you mean todo?"); "" if none is near.
+func DidYouMean(given string, words []string) string {
 	best, least := "", 3 // edits; more would be another word
 	for _, word := range words {
 		if n := edits(strings.ToLower(given), word); n < least && n < len(word) {

@@ -218,7 +218,7 @@ func TestDidYouMean(t *testing.T) {
 		"Title": "title", "STATUS": "status", "stauts": "status", "priorityy": "priority", "i": "id", "idd": "id",
 		"": "", "x": "", "xy": "", "description": "", strings.Repeat("title", 20): "", "prio": "",
 	} {
-		got := strings.TrimSuffix(strings.TrimPrefix(didYouMean(given, words), "; did you mean "), "?")
+		got := strings.TrimSuffix(strings.TrimPrefix(DidYouMean(given, words), "; did you mean "), "?")
 		if got != want {
 			t.Errorf("%q: %q, want %q", given, got, want)
 		}

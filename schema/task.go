@@ -316,7 +316,7 @@ func checkEnum[T ~string](field string, value T, all []T) error {
 	for i, v := range all {
 		words[i] = string(v)
 	}
-	return Invalid(field, "must be one of "+strings.Join(words, ", ")+didYouMean(string(value), words))
+	return Invalid(field, "must be one of "+strings.Join(words, ", ")+DidYouMean(string(value), words))
 }
 
 func indexOf[T comparable](all []T, value T) int {

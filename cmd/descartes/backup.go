@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 
 	"github.com/urfave/cli/v3"
 
@@ -37,15 +40,27 @@ func backup(ctx context.Context, cmd *cli.Command) error {
 	defer bar.close()
 	written, err := storage.Backup(ctx, cmd.String("db"), file, cmd.Bool("force"), bar.show)
 	if err != nil {
-		return err
+		return databaseError(cmd, err)
 	}
 	bar.close()
 	_, err = fmt.Fprintf(cmd.Root().Writer, "%s: %s, seq %d, %d bytes\n", written.Path, count(written.Tasks, "task"), written.Seq, written.Bytes)
 	return err
 }
 
+// databaseError says what to do when there is no database.
+func databaseError(cmd *cli.Command, err error) error {
+	path := cmd.String("db")
+	if _, missing := os.Stat(path); !errors.Is(err, fs.ErrNotExist) || !errors.Is(missing, fs.ErrNotExist) {
+		return err
+	}
+	return fmt.Errorf("there is no database %s: name the one that \"descartes serve\" has with --db or DESCARTES_DB", path)
+}
+
 // oneFile gives the argument of a command that takes the name of one file.
 func oneFile(cmd *cli.Command) (string, error) {
+	if !cmd.Args().Present() {
+		return "", usageError("say which file: descartes %s FILE", cmd.Name)
+	}
 	if cmd.NArg() != 1 || cmd.Args().First() == "" {
 		return "", usageError("%s takes the name of one file, but got %q", cmd.Name, cmd.Args().Slice())
 	}

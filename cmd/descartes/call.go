@@ -62,7 +62,7 @@ func callCommand() *cli.Command {
 
 func call(ctx context.Context, cmd *cli.Command) error {
 	if n := cmd.Args().Len(); n < 1 || n > 2 {
-		return usageError("call takes a method and perhaps its params as JSON")
+		return usageError("call takes a method and perhaps its params as JSON: descartes call task.get '{\"id\":\"…\"}'")
 	}
 	params, err := readParams(cmd)
 	if err != nil {
@@ -74,7 +74,11 @@ func call(ctx context.Context, cmd *cli.Command) error {
 	}
 	defer c.Close()
 	var result json.RawMessage
-	if err := c.Call(ctx, cmd.Args().First(), params, &result); err != nil {
+	method := cmd.Args().First()
+	if err := c.Call(ctx, method, params, &result); err != nil {
+		if answer, ok := errors.AsType[*schema.Error](err); ok && answer.Code == schema.CodeMethodNotFound {
+			answer.Message += schema.DidYouMean(method, schema.Methods())
+		}
 		return answerError(cmd, err)
 	}
 	return printResult(cmd, result)
@@ -120,21 +124,26 @@ func dialError(cmd *cli.Command, err error) error {
 		return fmt.Errorf("the daemon at %s wants a token: give one with --token or DESCARTES_TOKEN; \"descartes token add NAME\" makes one", url)
 	case errors.Is(err, client.ErrUnauthorized):
 		return fmt.Errorf("the daemon at %s does not accept this token: it is wrong, or was revoked", url)
+	case errors.Is(err, client.ErrDisconnected):
+		return fmt.Errorf("%w: what was under way may have been done or not; look, then try again", err)
 	case errors.Is(err, client.ErrUnreachable):
 		return fmt.Errorf("no daemon answers at %s%s: start one with \"descartes serve\", or name it with --url", url, because(err))
 	}
 	return err
 }
 
-// because tells in brackets why a daemon cannot be reached, where that is known.
+// because tells in brackets why a daemon cannot be reached.
 func because(err error) string {
-	if cause, ok := errors.AsType[*net.OpError](err); ok {
+	switch cause, ok := errors.AsType[*net.OpError](err); {
+	case ok:
 		return " (" + cause.Err.Error() + ")"
-	}
-	if errors.Is(err, http.ErrSchemeMismatch) {
+	case errors.Is(err, http.ErrSchemeMismatch):
 		return " (it speaks no TLS: write ws://)"
+	case errors.Is(err, context.DeadlineExceeded):
+		return " (it does not answer in time)"
 	}
-	return ""
+	_, why, _ := strings.Cut(err.Error(), ": ")
+	return " (" + why + ")"
 }
 
 // answerError tells an error answer in one line that scripts can take apart: code,

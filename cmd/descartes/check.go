@@ -33,7 +33,7 @@ func check(ctx context.Context, cmd *cli.Command) error {
 	defer bar.close()
 	report, err := storage.Check(ctx, path, bar.show)
 	if err != nil {
-		return err
+		return databaseError(cmd, err)
 	}
 	bar.close()
 	if err := printReport(cmd, path, report); err != nil {

@@ -85,7 +85,7 @@ func claimParams(cmd *cli.Command) (p schema.ClaimParams, err error) {
 		check.AssignedTo = "the name of the token"
 	}
 	if err := check.Normalize(); err != nil {
-		return p, usageError("%w", err)
+		return p, flagError(cmd, err)
 	}
 	return p, nil
 }

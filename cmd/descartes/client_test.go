@@ -35,7 +35,7 @@ func TestCall(t *testing.T) {
 			[]string{"task.get", "y"},
 			result{2, "", "descartes: the params must be a JSON object or array, not y\n"},
 		},
-		"nothing": {nil, result{2, "", "descartes: call takes a method and perhaps its params as JSON\n"}},
+		"nothing": {nil, result{2, "", "descartes: call takes a method and perhaps its params as JSON: descartes call task.get '{\"id\":\"…\"}'\n"}},
 	} {
 		if got := descartes(t, append([]string{"call"}, test.args...)...); got != test.want {
 			t.Errorf("%s: %+v, want %+v", name, got, test.want)
@@ -92,7 +92,22 @@ func TestCommandLine(t *testing.T) {
 		{`watch --filter {"stats":[]}`, 2, "did you mean status?"},
 		{`watch --filter {"status":["open"]}`, 2, "filter.status must be one of"},
 		{"watch --snapshot --since start", 2, "snapshot must not be given together with since"},
-		{"watch --debounce 2m", 2, "debounce_ms must be 0 to 60000"},
+		{"watch --debounce 2m", 2, "--debounce must be 0s to 1m"},
+		{"xyzzy", 2, `there is no command "xyzzy"; "descartes --help" lists`},
+		{"lsit", 2, "did you mean list?"},
+		{"token ad", 2, `token has no command "ad"; did you mean add?`},
+		{"completion tcsh", 2, `completion has no command "tcsh"`},
+		{"help nope", 2, `there is no command "nope"`},
+		{"help token nope", 2, `token has no command "nope"`},
+		{"list --nope", 2, "descartes list has no flag --nope\n"},
+		{"watch --timeout soon", 2, `--timeout must be a time such as 500ms, 30s or 24h, not "soon"`},
+		{"list --limit few", 2, `--limit must be a whole number, not "few"`},
+		{"list --ready=perhaps", 2, `--ready must be true or false, not "perhaps"`},
+		{"claim --assigned-to a --lease 1ms", 2, "--lease must be 1s to 24h"},
+
+		{"export --db /nowhere", 1, "there is no database /nowhere: name the one"},
+		{"version x", 2, "version takes no argument"},
+		{"help token add", 0, ""},
 		{"version", 0, ""},
 		{"", 0, ""},
 	} {

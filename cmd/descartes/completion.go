@@ -47,14 +47,6 @@ func completionCommand() *cli.Command {
 	}
 }
 
-// needsCommand is what a command does that only has others.
-func needsCommand(_ context.Context, cmd *cli.Command) error {
-	if name := cmd.Args().First(); name != "" {
-		return usageError("%s has no command %q%s", cmd.Name, name, didYouMean(cli.SuggestCommand(cmd.Commands, name)))
-	}
-	return cli.ShowSubcommandHelp(cmd)
-}
-
 // printCandidates prints what the last word can become, one a line, and after a tab
 // what that is.
 func printCandidates(ctx context.Context, cmd *cli.Command) error {

@@ -55,7 +55,7 @@ func export(ctx context.Context, cmd *cli.Command) error {
 	case ctx.Err() != nil:
 		return errors.New("export: interrupted")
 	case err != nil:
-		return err
+		return databaseError(cmd, err)
 	}
 	bar.close()
 	_, err = fmt.Fprintf(cmd.Root().ErrWriter, "exported %s\n", count(tasks, "task"))

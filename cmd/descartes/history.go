@@ -64,6 +64,10 @@ func printHistory(ctx context.Context, cmd *cli.Command, c *client.Client, p sch
 		if err != nil {
 			return err
 		}
+		if len(page.Events) == 0 && p.ID != nil && p.Since == nil {
+			_, err := c.Get(ctx, *p.ID) // all that happened to it may be past what is kept
+			return err
+		}
 		for i := range page.Events {
 			if err := lines.print(&page.Events[i]); err != nil {
 				return err

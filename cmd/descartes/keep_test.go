@@ -71,14 +71,14 @@ func TestKeepingUsage(t *testing.T) {
 		code int
 		want string
 	}{
-		{"backup", 2, "takes the name of one file"},
+		{"backup", 2, "say which file: descartes backup FILE"},
 		{"backup a b", 2, "takes the name of one file"},
-		{"restore", 2, "takes the name of one file"},
+		{"restore", 2, "say which file: descartes restore FILE"},
 		{"check a", 2, "given as --db"},
 		{"check --jsn", 2, "did you mean --json?"},
-		{"check --db " + none, 1, "no such file"},
-		{"backup --db " + none + " x", 1, "no such file"},
-		{"restore --db " + none + " " + none, 1, "no such file"},
+		{"check --db " + none, 1, "there is no database " + none + ": name"},
+		{"backup --db " + none + " x", 1, "there is no database " + none + ": name"},
+		{"restore --db " + none + " " + none, 1, "there is no file " + none},
 	} {
 		r := descartes(t, strings.Fields(test.args)...)
 		if r.code != test.code || !strings.Contains(r.errors, test.want) || strings.Count(r.errors, "\n") != 1 || r.out != "" {

@@ -74,6 +74,9 @@ func callOnLease(ctx context.Context, cmd *cli.Command, method string, params an
 	if n := cmd.Args().Len(); n > 2 {
 		return usageError("%s takes the id of a task and the lease_token of its claim, but got %q", cmd.Name, cmd.Args().Slice())
 	}
+	if !cmd.Args().Present() && os.Getenv(taskVariable) == "" {
+		return usageError("say which claim: descartes %s ID LEASE_TOKEN; %s and %s say it, too", cmd.Name, taskVariable, leaseVariable)
+	}
 	if err := check(); err != nil {
 		return usageError("%s: %w; it takes ID LEASE_TOKEN, else %s and %s", cmd.Name, err, taskVariable, leaseVariable)
 	}

@@ -85,7 +85,7 @@ func command(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
 		OnUsageError:   onUsageError,
 		Action: func(_ context.Context, cmd *cli.Command) error {
 			if name := cmd.Args().First(); name != "" {
-				return usageError("there is no command %q%s", name, didYouMean(cli.SuggestCommand(cmd.Commands, name)))
+				return noCommand(cmd, name)
 			}
 			return cli.ShowAppHelp(cmd)
 		},
@@ -96,7 +96,7 @@ func command(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
 				blockCommand(), reopenCommand(), deleteCommand(), applyCommand(), historyCommand(), watchCommand()),
 			category("Tasks as a queue", claimCommand(), renewCommand(), releaseCommand(), workCommand()),
 			category("The file", backupCommand(), restoreCommand(), checkCommand(), exportCommand(), importCommand(), tokenCommand()),
-			category("The command", completionCommand(), manCommand(), versionCommand()),
+			category("The command", helpCommand(), completionCommand(), manCommand(), versionCommand()),
 		),
 	}
 }
@@ -107,20 +107,4 @@ func category(name string, commands ...*cli.Command) []*cli.Command {
 		c.Category = name
 	}
 	return commands
-}
-
-// onUsageError says what is wrong with the flags of a command.
-func onUsageError(_ context.Context, cmd *cli.Command, err error, _ bool) error {
-	// The library has no type for this error.
-	if name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); unknown {
-		return usageError("%s has no flag --%s%s", cmd.FullName(), name, didYouMean(cli.SuggestFlag(cmd.Flags, name, true)))
-	}
-	return usageError("%s: %w", cmd.FullName(), err)
-}
-
-func didYouMean(near string) string {
-	if near == "" {
-		return ""
-	}
-	return "; did you mean " + near + "?"
 }

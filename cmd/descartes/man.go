@@ -80,7 +80,7 @@ func writeManual(w io.Writer, root *cli.Command) error {
 
 // command writes about a command, and those below it.
 func (m *manual) command(c *cli.Command) {
-	if c.Hidden || c.Name == "help" {
+	if c.Hidden || c.Name == "help" && c.Category == "" { // the library puts one below each
 		return
 	}
 	m.macro("SS", strings.TrimSpace(c.FullName()+" "+c.ArgsUsage))

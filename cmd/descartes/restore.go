@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 
 	"github.com/urfave/cli/v3"
 
@@ -27,6 +30,9 @@ func restore(ctx context.Context, cmd *cli.Command) error {
 	file, err := oneFile(cmd)
 	if err != nil {
 		return err
+	}
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no file %s: \"descartes backup\" writes what this reads", file)
 	}
 	bar := newProgress(cmd.Root().ErrWriter, "copying")
 	defer bar.close()

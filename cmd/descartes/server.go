@@ -49,16 +49,6 @@ func serverCommand(name, usage, method string, show func(*cli.Command, json.RawM
 	}
 }
 
-// withoutArguments refuses arguments.
-func withoutArguments(action cli.ActionFunc) cli.ActionFunc {
-	return func(ctx context.Context, cmd *cli.Command) error {
-		if cmd.Args().Present() {
-			return usageError("%s takes no argument, but got %q", cmd.Name, cmd.Args().First())
-		}
-		return action(ctx, cmd)
-	}
-}
-
 func ping(ctx context.Context, cmd *cli.Command, c *client.Client) error {
 	begun := time.Now()
 	var pong json.RawMessage

@@ -79,12 +79,20 @@ func flagError(cmd *cli.Command, err error) error {
 		return usageError("%w", err)
 	}
 	field := strings.TrimPrefix(wrong.Data.Field, "filter.")
+	if rule := durationRules[field]; rule != "" {
+		return usageError("%s", rule)
+	}
 	for _, flag := range cmd.Flags {
 		if slices.Contains(append(flag.Names(), flagAliases[flag.Names()[0]]), strings.ReplaceAll(field, "_", "-")) {
 			return usageError("--%s %s", flag.Names()[0], wrong.Data.Rule)
 		}
 	}
 	return usageError("%w", err)
+}
+
+// durationRules are those of fields in milliseconds, which flags have as durations.
+var durationRules = map[string]string{
+	"lease_ms": "--lease must be 1s to 24h", "debounce_ms": "--debounce must be 0s to 1m",
 }
 
 // flagAliases are fields that have another name than their flags.

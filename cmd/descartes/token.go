@@ -45,6 +45,9 @@ func tokenCommand() *cli.Command {
 }
 
 func addToken(ctx context.Context, cmd *cli.Command) (err error) {
+	if !cmd.Args().Present() {
+		return usageError("say who the token is for: descartes token add NAME")
+	}
 	if cmd.NArg() != 1 {
 		return usageError("token add takes one name, but got %q", cmd.Args().Slice())
 	}
@@ -127,7 +130,7 @@ func removeTokens(ctx context.Context, cmd *cli.Command) error {
 func eachToken(ctx context.Context, cmd *cli.Command, done string, do func(file *storage.TokenFile, names []string) error) error {
 	names := cmd.Args().Slice()
 	if len(names) == 0 {
-		return usageError("token %s takes the names of tokens", cmd.Name)
+		return usageError("say whose: descartes token %s NAME…; \"descartes token list\" shows the names", cmd.Name)
 	}
 	if err := onTokens(ctx, cmd, func(file *storage.TokenFile) error { return do(file, names) }); err != nil {
 		return err
@@ -144,7 +147,7 @@ func eachToken(ctx context.Context, cmd *cli.Command, done string, do func(file 
 // file without tokens.
 func onTokens(ctx context.Context, cmd *cli.Command, do func(*storage.TokenFile) error) (err error) {
 	if _, err := os.Stat(cmd.String("db")); err != nil {
-		return err
+		return databaseError(cmd, err)
 	}
 	file, err := storage.OpenTokens(ctx, cmd.String("db"))
 	if err != nil {

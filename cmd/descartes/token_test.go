@@ -104,23 +104,23 @@ func TestTokenMistakes(t *testing.T) {
 		code int
 		says string
 	}{
-		"no name":          {[]string{"add"}, 2, "one name"},
+		"no name":          {[]string{"add"}, 2, "say who the token is for"},
 		"two names":        {[]string{"add", "a", "b"}, 2, "one name"},
 		"bad name":         {[]string{"add", "a b"}, 2, "letters, digits"},
 		"bad scope":        {[]string{"add", "a", "--scope", "wirte"}, 2, "must be one of read, write; did you mean write?"},
 		"twice":            {[]string{"add", "ann"}, 1, "already a token ann"},
 		"name of a former": {[]string{"add", "gone"}, 1, "token remove gone"},
-		"revoke nothing":   {[]string{"revoke"}, 2, "names of tokens"},
+		"revoke nothing":   {[]string{"revoke"}, 2, "say whose"},
 		"revoke unknown":   {[]string{"revoke", "ann", "nobody"}, 1, `token "nobody": there is no token`},
 		"remove in use":    {[]string{"remove", "ann"}, 1, "revoke it first"},
 		"list something":   {[]string{"list", "ann"}, 2, `"ann"`},
 		"no such command":  {[]string{"delete", "ann"}, 2, `no command "delete"`},
-		"no file":          {[]string{"list", "--db", db + ".none"}, 1, "no such file"},
-		"no file either":   {[]string{"revoke", "ann", "--db", db + ".none"}, 1, "no such file"},
+		"no file":          {[]string{"list", "--db", db + ".none"}, 1, "there is no database"},
+		"no file either":   {[]string{"revoke", "ann", "--db", db + ".none"}, 1, "there is no database"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := append([]string{"token"}, test.args...)
-			if test.says != "no such file" && name != "no such command" {
+			if test.says != "there is no database" && name != "no such command" {
 				args = append(args, "--db", db)
 			}
 			r := descartes(t, args...)

@@ -146,7 +146,7 @@ func watchParams(cmd *cli.Command) (p schema.SubscribeParams, err error) {
 		return p, err
 	}
 	if err := p.Validate(); err != nil {
-		return p, usageError("%w", err)
+		return p, flagError(cmd, err)
 	}
 	if cmd.Args().Present() && p.Filter != nil && p.Filter.IDs != nil {
 		return p, usageError("name the tasks as arguments or in --filter, not in both")

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/descartes-tasks/descartes/rpc/client"
@@ -204,5 +205,15 @@ func TestMetadataIsSentAsItIs(t *testing.T) {
 		if want := []string{metadata, after, metadata, after}[i]; string(got.Metadata) != want {
 			t.Errorf("%d: metadata is %s, was given as %s", i, got.Metadata, want)
 		}
+	}
+}
+
+// What is told of an address where no daemon is, and of one that ended, is one cause,
+// not every layer on the way to it.
+func TestErrorsAreBrief(t *testing.T) {
+	_, err := client.Dial(t.Context(), "ws://127.0.0.1:1/rpc", client.Options{})
+	const want = "no daemon answers at ws://127.0.0.1:1/rpc: dial tcp 127.0.0.1:1: connect: connection refused"
+	if err == nil || err.Error() != want || !errors.Is(err, client.ErrUnreachable) || !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("%v, want %s", err, want)
 	}
 }

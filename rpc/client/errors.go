@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	neturl "net/url"
 	"strings"
 
 	"github.com/descartes-tasks/descartes/rpc/internal/wire"
@@ -87,6 +88,9 @@ func lostError(err error) error {
 	if ok && end.Code == wire.ClosePolicy && (end.Reason == wire.ReasonRevoked || end.Reason == wire.ReasonTokenNeeded) {
 		return fmt.Errorf("%w: the daemon closed the connection: %s", ErrUnauthorized, end.Reason)
 	}
+	if ok && end.Reason != "" {
+		return fmt.Errorf("%w: %s", ErrDisconnected, end.Reason)
+	}
 	return fmt.Errorf("%w: %w", ErrDisconnected, err)
 }
 
@@ -102,6 +106,9 @@ func dialError(url, token string, err error) error {
 	}
 	if why, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return fmt.Errorf("%w: %s: %w", ErrUntrusted, url, why.Err)
+	}
+	if request, ok := errors.AsType[*neturl.Error](err); ok {
+		err = request.Err // what is around it says only that this was a handshake
 	}
 	return fmt.Errorf("%w at %s: %w", ErrUnreachable, url, err)
 }
