@@ -18,8 +18,8 @@ import (
 )
 
 // README's tour works as printed: its commands are run and their output compared,
-// but for ids, times and the epoch. A block without a command is what the watching
-// terminal shows next.
+// but for ids, times and the epoch, and the colours. A block without a command is what
+// the watching terminal shows next.
 func TestTour(t *testing.T) {
 	for _, tool := range []string{"sqlite3", "wscat", "script"} {
 		need(t, tool)
@@ -94,7 +94,8 @@ func (r *tour) command(line string, environment ...string) *exec.Cmd {
 	command.Dir = r.folder
 	command.Env = append(os.Environ(), environment...)
 	command.Env = append(command.Env, "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"),
-		"DESCARTES_URL=ws://"+r.address+"/rpc", "DESCARTES_LOG_LEVEL=error")
+		"DESCARTES_URL=ws://"+r.address+"/rpc", "DESCARTES_LOG_LEVEL=error",
+		"DESCARTES_COLOR=always") // as people see it
 	return command
 }
 
@@ -171,7 +172,7 @@ func (r *tour) converse(line string, script []string) {
 	command.Wait()
 }
 
-// control are the sequences with which wscat colours and moves the cursor.
+// control are the sequences with which wscat and descartes colour, and move the cursor.
 var control = regexp.MustCompile(`\x1b\[[0-9;]*[A-Za-z]|\r`)
 
 // shown reads lines until one has the text, and gives it from there.
@@ -196,6 +197,7 @@ func (r *tour) line(out *bufio.Reader) string {
 
 var (
 	uuid  = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
+	short = regexp.MustCompile(`\b[0-9a-f]{8}\b`)
 	clock = regexp.MustCompile(`\d\d:\d\d:\d\d\.\d{3}`)
 	milli = regexp.MustCompile(`\b\d{13}\b`)
 	lease = regexp.MustCompile(`"lease_token":"([^"]+)"`)
@@ -203,7 +205,9 @@ var (
 )
 
 func normal(line string) string {
+	line = control.ReplaceAllString(line, "")
 	line = uuid.ReplaceAllString(line, "ID")
+	line = short.ReplaceAllString(line, "ID")
 	line = clock.ReplaceAllString(line, "TIME")
 	line = milli.ReplaceAllString(line, "MS")
 	line = lease.ReplaceAllString(line, `"lease_token":"LEASE"`)

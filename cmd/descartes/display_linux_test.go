@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"testing"
@@ -106,4 +107,23 @@ func TestColour(t *testing.T) {
 			t.Errorf("%+v: %s", d, fmt.Sprint(test))
 		}
 	}
+}
+
+// Many tasks take a while: where the ids go elsewhere, the terminal shows how far it is.
+func TestCreateManyProgress(t *testing.T) {
+	onNewDaemon(t)
+	screen, reader := terminal(t)
+	shown, done := newScreen(), make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = io.Copy(shown, reader)
+	}()
+	var ids strings.Builder
+	code := run(t.Context(), []string{"descartes", "create", "-"}, strings.NewReader(strings.Repeat("task\n", 2500)), &ids, screen)
+	if code != 0 || strings.Count(ids.String(), "\n") != 2500 {
+		t.Errorf("%d, %d ids", code, strings.Count(ids.String(), "\n"))
+	}
+	shown.await(t, "creating")
+	screen.Close()
+	<-done
 }

@@ -29,9 +29,9 @@ var exitCodes = []struct {
 	says string
 }{
 	{0, "done; of watch: --until or --count is reached, or it was interrupted and had neither"},
-	{exitFailed, "refused, or failed on the way: one line on standard error says why, and what to do"},
+	{exitFailed, "refused, failed on the way, or (check) something is wrong: standard error says why, and what to do"},
 	{exitUsage, "the command line, the environment or the input is wrong: nothing was tried"},
-	{exitNothing, "of claim: no task was ready"},
+	{exitNothing, "of claim, and of work --once: no task was ready"},
 	{exitTimeout, "of watch: --timeout ran out"},
 	{exitInterrupted, "of watch: interrupted before --until or --count was reached"},
 }

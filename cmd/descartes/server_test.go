@@ -2,8 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/descartes-tasks/descartes/schema"
 )
 
 func TestServerCommands(t *testing.T) {
@@ -19,6 +22,22 @@ func TestServerCommands(t *testing.T) {
 		if r := descartes(t, strings.Fields(args)...); r.code != 0 || r.errors != "" || !strings.Contains(r.out, says) {
 			t.Errorf("%s: %+v", args, r)
 		}
+	}
+	var document struct {
+		Methods []struct{ Name string }
+	}
+	if err := json.Unmarshal([]byte(descartes(t, "discover", "--json").out), &document); err != nil {
+		t.Fatal(err)
+	}
+	var methods []string
+	for _, m := range document.Methods {
+		methods = append(methods, m.Name)
+	}
+	known := schema.Methods()
+	slices.Sort(methods)
+	slices.Sort(known)
+	if !slices.Equal(methods, known) {
+		t.Errorf("schema.Methods is %q, but there are %q", known, methods)
 	}
 	for _, name := range []string{"info", "stats", "discover"} {
 		if r := descartes(t, name, "--json"); !json.Valid([]byte(r.out)) || strings.Count(r.out, "\n") != 1 {
