@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 	"unicode/utf8"
 )
@@ -203,11 +204,26 @@ func (t *Task) Document() []byte {
 // claimed: leased_by is its last member.
 func IsLeased(document []byte) bool { return !bytes.HasSuffix(document, []byte(`"leased_by":null}`)) }
 
-// ParseTask reads a stored document.
+// ParseTask reads a document. Members that it does not know are left out: a newer server
+// may have more.
 func ParseTask(document []byte) (*Task, error) {
+	document = document[skipSpace(document, 0):]
+	if !json.Valid(document) || document[0] != '{' {
+		return nil, fmt.Errorf("read task document: %.20q… is no JSON object", document)
+	}
 	t := new(Task)
-	if err := json.Unmarshal(document, t); err != nil {
-		return nil, fmt.Errorf("read task document: %w", err)
+	target := reflect.ValueOf(t).Elem()
+	fields := fieldsOf(target.Type())
+	for m := range Members(document) {
+		for i := range fields {
+			if fields[i].name != string(m.Name) {
+				continue
+			}
+			if err := fields[i].decode(m.Value, target, fields[i].name); err != nil {
+				return nil, fmt.Errorf("read task document: %v", err) // no caller has asked for it
+			}
+			break
+		}
 	}
 	return t, nil
 }

@@ -243,3 +243,40 @@ func BenchmarkTaskAppendJSON(b *testing.B) {
 		buffer = task.AppendJSON(buffer[:0])
 	}
 }
+
+func TestParseTask(t *testing.T) {
+	whole := Task{
+		ID: "a", Title: "\u2028 \"t\"", Description: new("line\n"), Status: Blocked, Priority: Critical, Complexity: Epic,
+		AssignedTo: new("ann"), Dependencies: []string{"b", "c"}, Metadata: []byte(`{"z":1.50,"a":[{}]}`),
+		CreatedAt: 1, UpdatedAt: 2, Version: 3, Ready: true, LeasedBy: new("ann"),
+	}
+	for _, task := range []Task{whole, {ID: "b", Dependencies: []string{}, Metadata: []byte(`{}`)}} {
+		got, err := ParseTask(task.Document())
+		if err != nil || !reflect.DeepEqual(got, &task) {
+			t.Errorf("%+v, %v, want %+v", got, err, task)
+		}
+	}
+	if got, err := ParseTask([]byte(` {"id":"a","since_version_9":[{"x":"}"}],"version":7}`)); err != nil || got.ID != "a" || got.Version != 7 {
+		t.Errorf("with a member of a newer server: %+v, %v", got, err)
+	}
+	for _, document := range []string{"", "null", "[]", `{"id":"a"`, `{"id":1}`, `{"version":"1"}`, `{"version":1.5}`} {
+		if got, err := ParseTask([]byte(document)); err == nil || CodeOf(err) != CodeInternal {
+			t.Errorf("%q: %+v, %v", document, got, err)
+		}
+	}
+}
+
+func BenchmarkParseTask(b *testing.B) {
+	task := Task{
+		ID: "0190a5c0-7000-7000-8000-000000000001", Title: "Replace the pump", Description: new(strings.Repeat("words of text ", 20)),
+		Status: Todo, Priority: High, Complexity: Moderate, AssignedTo: new("maintenance"), Dependencies: []string{"a"},
+		Metadata: []byte(`{"site":"plant 4","cost":1250.5,"tags":["water","urgent"]}`), CreatedAt: 1795465380804, UpdatedAt: 1795465380804, Version: 12345,
+	}
+	document := task.Document()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := ParseTask(document); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
