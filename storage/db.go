@@ -159,7 +159,10 @@ func (d *DB) openWriter(ctx context.Context) (err error) {
 	if err := prepareRaw(ctx, d.writer, d.write.commitTable()); err != nil {
 		return err
 	}
-	return d.migrate(ctx)
+	if err := d.migrate(ctx); err != nil {
+		return err
+	}
+	return ignoreTriggers(d.writer)
 }
 
 // Close waits for what is under way and closes the file. Closing twice is
