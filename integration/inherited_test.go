@@ -4,12 +4,14 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/descartes-tasks/descartes/rpc/client"
@@ -104,6 +106,64 @@ func TestNobodyIsRefusedBetweenDaemons(t *testing.T) {
 		}
 		d.stop()
 	}
+}
+
+// Restarts on an inherited socket cut nobody either, however they fall among those who
+// come and go.
+func TestRestartsCutNobody(t *testing.T) {
+	t.Parallel()
+	address, file := handedOver(t, "tcp", "127.0.0.1:0")
+	db := database(t)
+	start := func() *daemon {
+		d := launch(t, db, inheriting([]*os.File{file}, "--db", db, "--log-level", "error"))
+		d.awaitReady()
+		return d
+	}
+	d := start()
+	const visitors, restarts, between = 4, 3, 100
+	visited, enough := make(chan error), make(chan struct{})
+	var visiting sync.WaitGroup
+	web := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for range visitors {
+		visiting.Go(func() {
+			for {
+				err := visit(web, "http://"+address.String()+"/healthz")
+				select {
+				case visited <- err:
+				case <-enough:
+					return
+				}
+			}
+		})
+	}
+	await := func(visits int) {
+		for range visits {
+			if err := <-visited; err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	for range restarts {
+		await(between)
+		d.stop()
+		d = start()
+	}
+	await(between)
+	close(enough)
+	visiting.Wait()
+}
+
+// visit asks whether a daemon lives, on a connection of its own.
+func visit(web *http.Client, url string) error {
+	answer, err := web.Get(url)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if text, err := io.ReadAll(answer.Body); err != nil || string(text) != "ok\n" {
+		return fmt.Errorf("%q, %w", text, err)
+	}
+	return nil
 }
 
 // An inherited socket opens no door that --listen would not.

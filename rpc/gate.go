@@ -27,6 +27,7 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 				panic(http.ErrAbortHandler) // which net/http does not log
 			}
 		}()
+		s.arrivals.heard(r)
 		why := s.guard.check(r)
 		var holder *schema.Token
 		if why == nil {

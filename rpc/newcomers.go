@@ -32,6 +32,7 @@ type newcomers struct {
 // track follows a connection (http.Server.ConnState). The first call is made by the
 // goroutine that accepts.
 func (s *Server) track(conn net.Conn, state http.ConnState) {
+	s.arrivals.track(conn, state)
 	room := s.config.Limits.OpenConnections() - int(s.Connections())
 	if one := s.newcomers.move(conn, state, room); one != nil {
 		s.turnAway(one)

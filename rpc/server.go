@@ -82,6 +82,7 @@ type Server struct {
 	visits    zerolog.Sampler // of the lines of who comes and goes
 	refusals  refusals
 	newcomers newcomers
+	arrivals  *arrivals
 	methods   map[string]*method
 	discover  func() []byte // the OpenRPC document, made when somebody first asks for it
 	board     *web.Handler
@@ -109,6 +110,7 @@ func NewServer(config Config) *Server {
 		visits:   &zerolog.BurstSampler{Burst: visitLines, Period: time.Second},
 		refusals: refusals{log: config.Log, metrics: config.Metrics, count: make(map[string]int)},
 		board:    web.New(),
+		arrivals: newArrivals(),
 		sessions: make(map[*session]struct{}),
 		leaving:  make(chan struct{}),
 	}
@@ -126,6 +128,7 @@ func NewServer(config Config) *Server {
 		MaxHeaderBytes:               64 << 10,
 		DisableGeneralOptionsHandler: true, // OPTIONS * is for the guard, too
 		ConnState:                    s.track,
+		ConnContext:                  withConnection,
 		ErrorLog:                     nil,
 	}
 	s.http.ErrorLog = httpLog(s.log)
@@ -136,17 +139,22 @@ func NewServer(config Config) *Server {
 // called for several listeners, once for each.
 func (s *Server) Serve(listener net.Listener) error {
 	s.access.begin()
-	if err := s.http.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+	if !s.arrivals.begin(listener) {
+		return listener.Close()
+	}
+	err := s.http.Serve(listener)
+	if shut := s.arrivals.end(listener); !shut && !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve %s: %w", listener.Addr(), err)
 	}
 	return nil
 }
 
-// Shutdown stops accepting connections and requests, waits until what was
-// accepted is answered, and closes every connection with 1001 (RFC 6455, section
-// 7.4.1: going away). When ctx ends first, connections are closed as they are.
-// Calling it twice is harmless.
+// Shutdown stops accepting connections, hears those that were just accepted, stops
+// accepting requests, waits until what was accepted is answered, and closes every
+// connection with 1001 (RFC 6455, section 7.4.1: going away). When ctx ends first,
+// connections are closed as they are. Calling it twice is harmless.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.arrivals.settle(ctx)
 	s.mu.Lock()
 	if !s.draining {
 		s.draining = true
