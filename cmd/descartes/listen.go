@@ -69,6 +69,20 @@ func checkAccess(ctx context.Context, address string, db *storage.DB, secure *tl
 	return nil
 }
 
+// warnOfProxy warns of a daemon that has further names, as behind a proxy, while it asks
+// nobody for a token: it takes all who come through the proxy for people of its machine.
+func warnOfProxy(ctx context.Context, names []string, db *storage.DB, log zerolog.Logger) error {
+	if len(names) == 0 {
+		return nil
+	}
+	tokens, err := db.Tokens(ctx)
+	if err == nil && len(tokens) == 0 {
+		log.Warn().Strs("allow-host", names).
+			Msg("whoever reaches a proxy in front of this daemon may read and write everything: make a token with \"descartes token add NAME\"")
+	}
+	return err
+}
+
 // listenUnix listens on a socket that only its owner may use. The file of a daemon
 // that is gone is replaced; one that answers is not.
 func listenUnix(path string) (net.Listener, error) {

@@ -64,6 +64,9 @@ func serve(ctx context.Context, cmd *cli.Command) (err error) {
 	if err := checkAccess(ctx, public, db, doors.secure, log); err != nil {
 		return err
 	}
+	if err := warnOfProxy(ctx, cmd.StringSlice("allow-host"), db, log); err != nil {
+		return err
+	}
 	events, err := emitter.New(ctx, db, emitter.Config{Committed: metrics.Committed, Delivered: metrics.Delivered})
 	if err != nil {
 		return err

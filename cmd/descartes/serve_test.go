@@ -85,6 +85,26 @@ func TestServeRefusals(t *testing.T) {
 	}
 }
 
+// Who names a proxy's host while everybody may come in is warned, until there is a token.
+func TestProxyWithoutTokens(t *testing.T) {
+	const warning = "whoever reaches a proxy"
+	db := filepath.Join(t.TempDir(), "tasks.db")
+	warns := func(args ...string) bool {
+		d := serveDaemon(t, append([]string{"--db", db, "--listen", "127.0.0.1:0"}, args...)...)
+		d.stop(0)
+		return strings.Contains(d.errors.String(), warning)
+	}
+	if warns() || !warns("--allow-host", "tasks.example.com") {
+		t.Error("a warning without a proxy, or none with one")
+	}
+	if r := descartes(t, "token", "add", "me", "--db", db); r.code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	if warns("--allow-host", "tasks.example.com") {
+		t.Error("a warning although there is a token")
+	}
+}
+
 func TestStaleSocketIsReplaced(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "descartes.sock")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})
