@@ -33,12 +33,8 @@ func startProxy(t *testing.T, d *daemon, changes ...string) proxy {
 	t.Helper()
 	nginx := need(t, "nginx")
 	directory := t.TempDir()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := proxy{address: free.Addr().String()}
-	free.Close()
+	address, listening := handedOver(t, "tcp", "127.0.0.1:0")
+	p := proxy{address: address.String()}
 	certificate, key := filepath.Join(directory, "cert.pem"), filepath.Join(directory, "key.pem")
 	p.tls = serverCertificate(t, certificate, key)
 	server := strings.NewReplacer(append([]string{
@@ -59,6 +55,8 @@ http {
 		t.Fatal(err)
 	}
 	command := exec.Command(nginx, "-e", "stderr", "-p", directory, "-c", config)
+	command.Env = append(os.Environ(), "NGINX=3;") // as it hands its sockets over to a newer nginx
+	command.ExtraFiles = []*os.File{listening}
 	command.Stderr = testLog{t}
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
@@ -66,13 +64,6 @@ http {
 	t.Cleanup(func() {
 		_ = command.Process.Signal(syscall.SIGTERM)
 		_ = command.Wait()
-	})
-	await(t, "nginx", func() bool {
-		conn, err := net.Dial("tcp", p.address)
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
 	})
 	return p
 }
@@ -104,7 +95,7 @@ func (p proxy) status(t *testing.T, path string) int {
 	t.Helper()
 	trust := p.tls.Clone()
 	trust.ServerName = "example.com"
-	web := &http.Client{Transport: &http.Transport{
+	web := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{
 		TLSClientConfig: trust, DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, p.address)
