@@ -211,6 +211,7 @@ func randomDB(t *rapid.T) *DB {
 
 // The same changes make the same file, however they are grouped.
 func TestApplyDeterministic(t *testing.T) {
+	oneGoroutine(t)
 	rapid.Check(t, func(t *rapid.T) {
 		one, other := randomDB(t), randomDB(t)
 		for range rapid.IntRange(1, 5).Draw(t, "groups") {
@@ -234,6 +235,7 @@ func TestApplyDeterministic(t *testing.T) {
 
 // Whoever writes, what the file says of itself is true after every commit.
 func TestApplyAndOutside(t *testing.T) {
+	oneGoroutine(t)
 	statement := rapid.Custom(func(t *rapid.T) string {
 		id := rapid.SampledFrom(someIDs).Draw(t, "id")
 		status := rapid.SampledFrom(schema.Statuses()).Draw(t, "status")

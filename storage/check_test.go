@@ -147,6 +147,7 @@ var damages = []struct{ name, script, want string }{
 }
 
 func TestCheckFindsDamage(t *testing.T) {
+	oneGoroutine(t)
 	whole := wear(t)
 	sound(t, whole)
 	for _, test := range damages {
@@ -183,6 +184,7 @@ func copyOf(t *testing.T, path string) string {
 // Whatever bytes are wrong, Check ends, and leaves the file as it is. It tells of
 // them unless nothing that a query can read has changed.
 func TestCheckDamagedBytes(t *testing.T) {
+	oneGoroutine(t)
 	whole := wear(t)
 	file, err := os.ReadFile(whole)
 	if err != nil {
@@ -379,6 +381,7 @@ func TestCycles(t *testing.T) {
 // Whatever daemons and other processes do, Check finds nothing. With CI=true they do
 // more of it.
 func TestCheckFindsNothing(t *testing.T) {
+	oneGoroutine(t)
 	most := 10
 	if os.Getenv("CI") == "true" {
 		most = 30

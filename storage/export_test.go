@@ -62,6 +62,7 @@ func TestExportOrder(t *testing.T) {
 
 // A way through the dependencies can be as long as there are tasks.
 func TestExportLongWay(t *testing.T) {
+	oneGoroutine(t)
 	d := newDB(t)
 	const tasks = 2000
 	want := make([]string, tasks)

@@ -235,6 +235,7 @@ func TestReaderOfAnotherFile(t *testing.T) {
 
 // Who meets a damaged page fails alone.
 func TestApplyMeetsDamage(t *testing.T) {
+	oneGoroutine(t)
 	d := openDamaged(t)
 	for _, order := range []string{"vc", "cv", "cvcv", "v", "cc", "vv"} {
 		var changes []schema.Change

@@ -11,6 +11,7 @@ import (
 // A change that turns many tasks takes time in proportion to them. With savepoints
 // in memory (temp_store) SQLite takes the square.
 func TestManyFlipsTakeLinearTime(t *testing.T) {
+	oneGoroutine(t)
 	took := func(dependents int) time.Duration {
 		d := newDB(t)
 		do(t, d, create("root"))
@@ -36,6 +37,7 @@ func TestManyFlipsTakeLinearTime(t *testing.T) {
 // A change that finishes many tasks, for each of which the same others wait, takes time
 // in proportion to them: what the others wait for is not looked at anew for each.
 func TestFinishingManyTakesLinearTime(t *testing.T) {
+	oneGoroutine(t)
 	took := func(dependencies int) (least time.Duration) {
 		d := newDB(t)
 		ids := make([]string, dependencies)

@@ -69,6 +69,7 @@ func keptOf(t *testing.T, path string) (all []string) {
 // contents and cursors are what they were, it looks as if it had been made so, and
 // opening it again changes nothing.
 func TestReleasedFormats(t *testing.T) {
+	oneGoroutine(t)
 	present := len(migrations())
 	for format := 1; format < present; format++ {
 		t.Run(fmt.Sprint(format), func(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 // TestListIsFilterAndSort compares lists with all tasks filtered by Filter.Match
 // and sorted, while the full-text index is anywhere behind.
 func TestListIsFilterAndSort(t *testing.T) {
+	oneGoroutine(t)
 	rapid.Check(t, func(t *rapid.T) {
 		directory, err := os.MkdirTemp("", "list")
 		if err != nil {

@@ -49,6 +49,16 @@ func mustOpen(t tb, path string) *DB {
 	return d
 }
 
+// oneGoroutine skips a test under the race detector, where SQLite is ten times slower. It is
+// for long tests in which one goroutine does everything, as nothing in this package
+// starts another one: there is no race to find.
+func oneGoroutine(t *testing.T) {
+	t.Helper()
+	if withRaceDetector {
+		t.Skip("one goroutine does everything")
+	}
+}
+
 func newDB(t *testing.T) *DB {
 	t.Helper()
 	return mustOpen(t, filepath.Join(t.TempDir(), "test.db"))

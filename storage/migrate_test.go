@@ -15,6 +15,7 @@ import (
 
 // A file that is refused stays as it is, and nothing is made beside it.
 func TestOpenRefuses(t *testing.T) {
+	oneGoroutine(t)
 	script := func(statements string) func(t *testing.T, path string) {
 		return func(t *testing.T, path string) {
 			db, err := sql.Open("sqlite", dsn(path, "busy_timeout(0)"))

@@ -106,6 +106,7 @@ var outsideTests = []struct{ name, script, want string }{
 }
 
 func TestOutside(t *testing.T) {
+	oneGoroutine(t)
 	for _, who := range outsiders(t) {
 		for _, test := range outsideTests {
 			t.Run(who.name+"/"+test.name, func(t *testing.T) {
@@ -139,6 +140,7 @@ func mustEvents(t *testing.T, d *DB, after int64) []schema.Event {
 }
 
 func TestOutsideRefused(t *testing.T) {
+	oneGoroutine(t)
 	long := func(n int) string { return "'" + strings.Repeat("é", n) + "'" }
 	with := func(column, value string) string {
 		return `INSERT INTO tasks (id, title, ` + column + `) VALUES ('x', 'new', ` + value + `)`

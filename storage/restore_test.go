@@ -80,6 +80,7 @@ func TestRestore(t *testing.T) {
 }
 
 func TestRestoreRefuses(t *testing.T) {
+	oneGoroutine(t)
 	sane := backupOf(t, wear(t))
 	unsound, other := copyOf(t, sane), filepath.Join(t.TempDir(), "other.db")
 	execute(t, unsound, asDaemon(`UPDATE tasks SET ready = 1 - ready WHERE id = 'c'`))
@@ -163,6 +164,7 @@ func tasksOf(t *testing.T, path string) (all []string) {
 // A crash after any step leaves the old database or the new one, whole, and no log
 // that belongs to the other.
 func TestRestoreStopped(t *testing.T) {
+	oneGoroutine(t)
 	from := backupOf(t, wear(t))
 	wanted, _ := idsAndEpoch(t, copyOf(t, from))
 	steps := []string{"check", "take", "copy", "keep", "replace"}
@@ -299,6 +301,7 @@ func TestRestoreOverDamaged(t *testing.T) {
 
 // Nothing is kept of a database that holds nothing, and there need not be one.
 func TestRestoreNew(t *testing.T) {
+	oneGoroutine(t)
 	from := backupOf(t, wear(t))
 	empty, none := filepath.Join(t.TempDir(), "empty.db"), filepath.Join(t.TempDir(), "none.db")
 	fresh := filepath.Join(t.TempDir(), "fresh.db")

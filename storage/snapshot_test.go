@@ -16,6 +16,7 @@ import (
 // TestTasksAtIsThePast compares the pages of TasksAt, between which changes are
 // made, with what the events up to that place say.
 func TestTasksAtIsThePast(t *testing.T) {
+	oneGoroutine(t)
 	rapid.Check(t, func(t *rapid.T) {
 		directory, err := os.MkdirTemp("", "tasksat")
 		if err != nil {
