@@ -94,12 +94,15 @@ func (o *observer) take(e *schema.Event) (over bool) {
 func (o *observer) reconnect(ctx context.Context, r *crashRun) error {
 	options := reconnecting()
 	options.Reconnected = func() { o.connected++ }
-	c, err := client.Dial(ctx, r.url(), options)
+	c, err := persist(ctx, func() (*client.Client, error) {
+		r.running()
+		return client.Dial(ctx, r.url(), options)
+	})
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	s, err := c.Subscribe(ctx, o.params)
+	s, err := persist(ctx, func() (*client.Subscription, error) { return c.Subscribe(ctx, o.params) })
 	if err != nil {
 		return err
 	}
