@@ -27,17 +27,19 @@ func TestMain(m *testing.M) {
 	}
 	directory, err := os.MkdirTemp("", "descartes-integration")
 	if err == nil {
-		binary = filepath.Join(directory, "descartes")
-		build := exec.Command("go", "build", "-o", binary, "../cmd/descartes")
-		build.Stderr = os.Stderr
-		err = build.Run()
+		binary, err = build(directory)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "build the binary:", err)
 		os.Exit(1)
 	}
 	code := m.Run()
+	err = races(directory)
 	os.RemoveAll(directory)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
 	if code == 0 {
 		if err := goleak.Find(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -45,6 +47,13 @@ func TestMain(m *testing.M) {
 		}
 	}
 	os.Exit(code)
+}
+
+// goBuild builds the command.
+func goBuild(arguments ...string) error {
+	command := exec.Command("go", append(append([]string{"build"}, arguments...), "../cmd/descartes")...)
+	command.Stderr = os.Stderr
+	return command.Run()
 }
 
 // daemon is a running "descartes serve".

@@ -18,7 +18,11 @@ import (
 // frame: nobody misses an event or gets one twice, and in the end a View is what
 // task.list says.
 func TestFollowersMissNothing(t *testing.T) {
-	const cuts, restarts, writers = 50, 10, 4
+	const writers = 4
+	cuts, restarts := int64(50), 10
+	if withRaceDetector {
+		cuts, restarts = 20, 4
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	s := startService(t, database(t), "s")
