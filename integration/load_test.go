@@ -21,8 +21,10 @@ type crowdSize struct {
 // loadSize is the full size where there is time for it: with DESCARTES_LOAD=full.
 func loadSize() crowdSize {
 	switch {
-	case fullLoad(), os.Getenv("CI") == "true":
+	case fullLoad():
 		return crowdSize{idle: 5000, groups: 100, members: 10, rounds: 10}
+	case os.Getenv("CI") == "true":
+		return crowdSize{idle: 2000, groups: 40, members: 10, rounds: 10}
 	default:
 		return crowdSize{idle: 500, groups: 10, members: 10, rounds: 10}
 	}
