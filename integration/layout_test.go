@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"rpc/client":          {"schema", "rpc/internal/wire"},
 	"rpc/web":             {},
 	"integration":         {"rpc/client", "schema"},
+	"integration/bench":   {},
 	"cmd/descartes":       {"cmd/descartes/bench", "cmd/descartes/mcp", "emitter", "rpc", "rpc/client", "schema", "storage"},
 	"cmd/descartes/bench": {"rpc/client", "schema"},
 	"cmd/descartes/mcp":   {"rpc/client", "schema"},

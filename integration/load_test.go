@@ -4,11 +4,15 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/descartes-tasks/descartes/schema"
 )
+
+// description makes a task of about 600 bytes.
+var description = strings.Repeat("lorem ipsum ", 28)
 
 // crowdSize is the size of TestLoad.
 type crowdSize struct {

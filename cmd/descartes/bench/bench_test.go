@@ -62,6 +62,33 @@ func TestLoadTellsFirstError(t *testing.T) {
 	}
 }
 
+// What was asked for is answered before a load ends that is interrupted: it could not be
+// deleted before it is made. A daemon that answers never is not waited for without end.
+func TestLoadEndsWithTheLastAnswer(t *testing.T) {
+	for _, answers := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			l := newLoad(ctx, nil)
+			answered := false
+			l.call(func() error {
+				for l.phase.Load() != over {
+					time.Sleep(time.Second)
+				}
+				if !answers {
+					<-l.ctx.Done()
+				}
+				answered = true
+				return nil
+			})
+			cancel()
+			<-l.ctx.Done()
+			if err := l.stop(); errors.Is(err, context.Canceled) != answers || !answered {
+				t.Errorf("answers: %t; ends with %v, answered: %t", answers, err, answered)
+			}
+		})
+	}
+}
+
 func TestMedian(t *testing.T) {
 	run := func(rate, p50 float64) Row {
 		return Row{Name: "create", Figures: []Figure{{Rate, "/s", rate}, {P50, "ms", p50}}}

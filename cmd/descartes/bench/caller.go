@@ -30,7 +30,7 @@ func (l *load) callers(n, inFlight int, method string, params func(caller int) f
 		c.on = all[i].message
 	}
 	for _, c := range all {
-		l.run(c.run)
+		l.call(c.run)
 	}
 	return all, nil
 }

@@ -19,6 +19,9 @@ const (
 // errOver ends a load that is over.
 var errOver = errors.New("over")
 
+// patience bounds how long a load that is over waits for what it has asked for.
+const patience = 10 * time.Second
+
 // load is a load on a daemon under way: goroutines, of which the first that fails ends
 // all.
 type load struct {
@@ -26,13 +29,39 @@ type load struct {
 	phase   atomic.Int32
 	ctx     context.Context // ends with an error, or when the load is over
 	end     context.CancelCauseFunc
+	release func() bool // of the ctx that it is part of
 	running sync.WaitGroup
+	calling atomic.Int64  // goroutines that wait for answers
+	settled chan struct{} // one slot: there may be none left
 }
 
+// newLoad makes a load that is over when ctx ends.
 func newLoad(ctx context.Context, t *target) *load {
-	l := &load{target: t}
-	l.ctx, l.end = context.WithCancelCause(ctx)
+	l := &load{target: t, settled: make(chan struct{}, 1)}
+	l.ctx, l.end = context.WithCancelCause(context.WithoutCancel(ctx))
+	l.release = context.AfterFunc(ctx, func() {
+		l.settle()
+		l.end(context.Cause(ctx))
+	})
 	return l
+}
+
+// settle lets nobody ask for more, and waits until what was asked for is answered: what
+// is made of it can be deleted then.
+func (l *load) settle() {
+	l.phase.Store(over)
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for l.calling.Load() > 0 {
+		select {
+		case <-l.settled:
+		case <-l.ctx.Done():
+			return
+		case <-timer.C:
+			l.end(errors.New("the daemon does not answer"))
+			return
+		}
+	}
 }
 
 // dial makes a connection that ends with the load.
@@ -53,8 +82,26 @@ func (l *load) run(part func() error) {
 	})
 }
 
-// stop ends all connections, waits for all parts, and gives the error that was first.
+// call is run for a part that asks until the load is over, and ends when it has all
+// answers.
+func (l *load) call(part func() error) {
+	l.calling.Add(1)
+	l.run(func() error {
+		defer func() {
+			l.calling.Add(-1)
+			select {
+			case l.settled <- struct{}{}:
+			default:
+			}
+		}()
+		return part()
+	})
+}
+
+// stop ends the load, waits for all parts, and gives the error that was first.
 func (l *load) stop() error {
+	l.settle()
+	l.release()
 	l.end(errOver)
 	l.running.Wait()
 	if err := context.Cause(l.ctx); err != errOver { //nolint:errorlint // it is never wrapped

@@ -43,7 +43,15 @@ func (l *load) write(rate float64, title func(began time.Time) string) error {
 	if err != nil {
 		return err
 	}
+	var answered atomic.Int64
+	sent := int64(0)
+	more := make(chan struct{}, 1) // one slot: there are more answers
 	c.on = func(head []byte, _ int) error {
+		answered.Add(1)
+		select {
+		case more <- struct{}{}:
+		default:
+		}
 		_, err := answerOf(head)
 		return err
 	}
@@ -55,13 +63,22 @@ func (l *load) write(rate float64, title func(began time.Time) string) error {
 		}
 	})
 	var frame []byte
-	l.run(func() error {
-		return l.paced(rate, func(began time.Time) error {
+	l.call(func() error {
+		err := l.paced(rate, func(began time.Time) error {
 			frame = appendRequest(frame[:0], 0, schema.MethodCreate, func(dst []byte) []byte {
 				return l.target.appendDraft(dst, title(began), "")
 			})
+			sent++
 			return c.send(frame)
 		})
+		for err == nil && answered.Load() < sent {
+			select {
+			case <-more:
+			case <-l.ctx.Done():
+				return nil
+			}
+		}
+		return err
 	})
 	return nil
 }
@@ -133,9 +150,13 @@ func (p *probes) event(head []byte) error {
 // gives how long that took.
 func (p *probes) took(ctx context.Context) (latencies, error) {
 	took := newLatencies()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
 	for p.complete.Load() < p.sent.Load() {
 		select {
 		case <-p.completed:
+		case <-timer.C:
+			return took, fmt.Errorf("%d of %d writes have not come to all subscribers", p.sent.Load()-p.complete.Load(), p.sent.Load())
 		case <-ctx.Done():
 			return took, context.Cause(ctx)
 		}
