@@ -64,3 +64,26 @@ func BenchmarkWrite(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkRead reads requests of 600 bytes from a real socket whose peer always has more.
+func BenchmarkRead(b *testing.B) {
+	url, accepted := serve(b, Options{})
+	client := dialRaw(b, url)
+	server := receive(b, accepted)
+	requests := bytes.Repeat(frame(0x80, opText, strings.Repeat("x", 600)), 64)
+	go func() {
+		for {
+			if _, err := client.Write(requests); err != nil {
+				return
+			}
+		}
+	}()
+	b.ReportAllocs()
+	b.SetBytes(600)
+	for b.Loop() {
+		if _, err := server.Read(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	_ = server.CloseNow()
+}
