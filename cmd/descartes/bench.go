@@ -203,7 +203,8 @@ type benchProgress struct {
 func (p *benchProgress) show(row string, done, total int64) {
 	if row != p.row {
 		p.close()
-		p.row, p.bar = row, newProgress(p.w, row)
+		name, _, _ := strings.Cut(row, ":") // all of it is too long for a line
+		p.row, p.bar = row, newProgress(p.w, name)
 	}
 	p.bar.show(done, total)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -89,11 +90,24 @@ func (b *bench) newFile() string {
 }
 
 // with runs a row on a daemon that has so many tasks and events, under a load of its own.
+// What the row writes is not there for the next one.
 func (b *bench) with(ctx context.Context, s store, row func(l *load) ([]Figure, error)) (figures []Figure, err error) {
 	path, err := b.stored(ctx, s)
 	if err != nil {
 		return nil, err
 	}
+	if path != "" {
+		if path, err = b.copyFile(path); err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, os.Remove(path)) }()
+	}
+	return b.on(ctx, path, s, row)
+}
+
+// on runs a row on a daemon with this file, or on that of somebody else, which is filled
+// first.
+func (b *bench) on(ctx context.Context, path string, s store, row func(l *load) ([]Figure, error)) (figures []Figure, err error) {
 	t, err := b.target(ctx, path)
 	if err != nil {
 		return nil, err
@@ -110,4 +124,19 @@ func (b *bench) with(ctx context.Context, s store, row func(l *load) ([]Figure, 
 		err = first
 	}
 	return figures, err
+}
+
+// copyFile copies a file that no daemon has open.
+func (b *bench) copyFile(path string) (string, error) {
+	from, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer from.Close()
+	to, err := os.Create(b.newFile())
+	if err != nil {
+		return "", err
+	}
+	_, err = io.Copy(to, from)
+	return to.Name(), errors.Join(err, to.Close())
 }

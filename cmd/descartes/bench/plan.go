@@ -64,7 +64,7 @@ func Full() []Planned {
 // subscribers, each over three orders of magnitude.
 func Growth() (rows []Planned) {
 	for _, n := range []int{100, 1000, 10_000, 100_000} {
-		rows = append(rows, plan("create", func(s *Settings) { s.Tasks = n })...)
+		rows = append(rows, plan("update", func(s *Settings) { s.Tasks = n })...)
 		rows = append(rows, plan("list", func(s *Settings) { s.Tasks = n })...)
 	}
 	for _, n := range []int{1000, 10_000, 100_000, 1_000_000} {

@@ -94,7 +94,12 @@ func start(ctx context.Context, b *bench, s Settings) ([]Figure, error) {
 
 // replay measures how fast subscribers get the whole journal.
 func replay(ctx context.Context, b *bench, s Settings) ([]Figure, error) {
-	return b.with(ctx, store{tasks: s.Tasks, events: s.Events}, func(l *load) ([]Figure, error) {
+	kept := store{tasks: s.Tasks, events: s.Events}
+	path, err := b.stored(ctx, kept)
+	if err != nil {
+		return nil, err
+	}
+	return b.on(ctx, path, kept, func(l *load) ([]Figure, error) {
 		before, began := l.target.usage(), time.Now()
 		all, err := l.subscribers(s.Subscribers, schema.SinceStart, nil)
 		if err != nil {

@@ -64,7 +64,7 @@ func (b *bench) fill(ctx context.Context, t *target, s store) error {
 		if err := t.apply(ctx, operations); err != nil {
 			return fmt.Errorf("store tasks: %w", err)
 		}
-		b.options.Progress(b.row+": storing", int64(done), int64(total))
+		b.options.Progress("storing: "+b.row, int64(done), int64(total))
 	}
 	return nil
 }
