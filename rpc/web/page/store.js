@@ -24,7 +24,7 @@ export class Store extends EventTarget {
   constructor(client) {
     super();
     this.#client = client;
-    this.subscription = client.subscribe({ snapshot: true, debounce_ms: 0 }, {
+    this.subscription = client.subscribe({ snapshot: true, debounce_ms: 0, batch: { max: 500, wait_ms: 0 } }, {
       snapshot: (tasks) => this.#restart(tasks),
       event: (event) => this.#take(event),
       live: (late) => this.dispatchEvent(new CustomEvent("live", { detail: late })),
