@@ -34,6 +34,7 @@ func TestBoard(t *testing.T) {
 		{"meanwhile", boardMeanwhile},
 		{"held", boardHeld},
 		{"open", boardOpen},
+		{"saved again", boardAgain},
 		{"clocks differ", boardSkew},
 		{"text is text", boardText},
 		{"away", boardAway},

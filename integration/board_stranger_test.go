@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"github.com/descartes-tasks/descartes/schema"
 )
@@ -50,17 +51,78 @@ func boardHeld(t *testing.T, b *boardTest) {
 	w.awaitStatus(id, "todo")
 	w.awaitTruth()
 
-	w.eval(`(() => { // the connection is lost when the change is on its way
-		const send = WebSocket.prototype.send;
-		WebSocket.prototype.send = function (text) {
-			send.call(this, text);
-			if (text.includes('"task.update"')) { WebSocket.prototype.send = send; this.close(); }
-		};
-		return "";
-	})()`)
+	w.cutAfter("task.update")
 	w.drag(id, schema.Blocked)
 	w.refused("The connection was lost while “Held” was changed. Once it is back, the board shows whether it was.")
 	w.awaitTruth()
+}
+
+// cutAfter lets the connection be lost as soon as the next call of a method is on its way.
+func (w *window) cutAfter(method string) {
+	w.t.Helper()
+	w.eval(fmt.Sprintf(`(() => {
+		const send = WebSocket.prototype.send;
+		WebSocket.prototype.send = function (text) {
+			send.call(this, text);
+			if (text.includes(%q)) { WebSocket.prototype.send = send; this.close(); }
+		};
+		return "";
+	})()`, method))
+}
+
+// What is saved again, because nobody knows whether it was, is made once.
+func boardAgain(t *testing.T, b *boardTest) {
+	w := b.open("")
+	lost := func(step string) {
+		t.Helper()
+		w.press(kb.Enter, chromedp.ModifierCtrl)
+		w.until(`document.querySelector("#editor .problem").textContent.startsWith("The connection was lost while this was saved.")`)
+		w.until(`connected() === "live"`)
+		w.until(step)
+	}
+	w.press("n")
+	w.until(`document.activeElement.name === "title"`)
+	w.press("Once")
+	w.cutAfter("task.create")
+	lost(`cards().includes("|Once|")`)
+	w.press("!")
+	w.press(kb.Enter, chromedp.ModifierCtrl)
+	w.until(`!document.querySelector("#editor").open && cards().includes("|Once!|")`)
+	id := w.eval(`document.querySelector(".card").dataset.id`)
+	w.click(cardOf(id))
+	w.until(`document.querySelector("#editor").open`)
+	w.fill("title", "Changed")
+	w.cutAfter("task.update")
+	lost(`cards().includes("|Changed|")`)
+	w.press(kb.Enter, chromedp.ModifierCtrl)
+	w.until(`!document.querySelector("#editor").open`)
+	if seen := len(journal(t, b.c)); seen != 3 {
+		t.Errorf("%d changes were made", seen)
+	}
+	w.awaitTruth()
+
+	w.eval(`(() => { // the answer takes its time
+		const send = WebSocket.prototype.send;
+		WebSocket.prototype.send = function (text) {
+			if (!text.includes('"task.update"')) return send.call(this, text);
+			WebSocket.prototype.send = send;
+			window.goOn = () => send.call(this, text);
+		};
+		return "";
+	})()`)
+	other := create(t, b.c, "Another")
+	w.click(cardOf(id))
+	w.fill("title", "Saved late")
+	w.press(kb.Enter, chromedp.ModifierCtrl)
+	w.leave()
+	w.click(cardOf(other.ID))
+	w.fill("title", "Not saved yet")
+	w.eval(`(goOn(), "")`)
+	w.until(`cards().includes("|Saved late|")`)
+	if title := w.eval(`document.querySelector("#editor").open && document.querySelector("#editor [name=title]").value`); title != "Not saved yet" {
+		t.Errorf("the dialog of another task has %s", title)
+	}
+	w.leave()
 }
 
 // What happens to a task that is open in the dialog.

@@ -7,6 +7,7 @@ import { Dependencies } from "./dependencies.js";
 import { parseExactly } from "./exact.js";
 import { peopleOf } from "./filter.js";
 import { TaskHistory } from "./history.js";
+import { newId } from "./store.js";
 import { draftOf, patchOf, same } from "./patch.js";
 import { toast } from "./toast.js";
 import { complexities, nameOf, nobodyKnown, priorities, quoted, refusalOf, statuses, timeOf, whatOf, whoOf } from "./words.js";
@@ -19,6 +20,8 @@ export class Editor {
   #form = $("#editor form");
   #task = null; // as it was opened; null for a new one
   #base = fresh; // the fields as they were opened, or as they are since a conflict
+  #id; // of the task, also of one that is not made yet
+  #round = 0; // how often the dialog was opened
   #version; // the version that base is of
   #gone = false; // the task was deleted meanwhile
   #theirs = null; // tells the fields of a conflict that are to be theirs
@@ -58,6 +61,9 @@ export class Editor {
     this.#task = task;
     this.#base = task ? draftOf(task) : { ...fresh, status };
     this.#version = task?.version;
+    this.#id = task?.id ?? newId();
+    this.#round++;
+    $(".save", this.#form).disabled = false;
     $("#editor-title").textContent = task ? "Edit task" : "New task";
     this.#found();
     if (!task) $(".save", this.#form).textContent = "Create";
@@ -132,23 +138,42 @@ export class Editor {
     for (const field of this.#theirs?.() ?? []) draft[field] = this.#base[field];
     const patch = patchOf(this.#base, draft);
     if (this.#task && !this.#gone && Object.keys(patch).length === 0) return this.#close();
+    await this.#send(draft, patch);
+  }
+
+  // send saves; the dialog may be left, or be another task's, before it is answered.
+  async #send(draft, patch) {
+    const round = this.#round, base = this.#base, made = !this.#task || this.#gone, fields = Object.keys(made ? draft : patch);
+    const save = $(".save", this.#form), isOpen = () => this.#dialog.open && round === this.#round;
+    let task, refused;
     save.disabled = true;
     try {
-      const base = this.#base, fields = Object.keys(patch);
-      const task = this.#task && !this.#gone ? await this.#store.update(this.#task.id, patch, { version: this.#version }, (now) => !same(fields, now, base)) :
-        await this.#store.create({ ...draft, id: this.#task?.id });
-      if (this.#task && !this.#gone) this.#actions.edited(base, task, fields);
-      else this.#actions.created(task);
-      this.#close();
-      if (this.#board.shows(task.id)) this.#board.follow(task.id);
-      else toast(`${quoted(task.title)} is saved; the filter hides it.`);
+      task = made ? await this.#store.create({ ...draft, id: this.#id }) :
+        await this.#store.update(this.#id, patch, { version: this.#version }, (now) => !same(fields, now, base));
     } catch (error) {
-      if (error.reason === "version_conflict") await this.#conflict(draft, error.data.task);
-      else if (error.reason === "task_not_found" && this.#task) this.#lose("Somebody");
-      else this.#problem(`Not saved: ${refusalOf(error)}.`);
-    } finally {
-      save.disabled = false;
+      const now = error.data?.task; // it may be what was sent before, when the connection was lost
+      if (now && same(fields, now, draft)) task = now;
+      else refused = error;
     }
+    if (isOpen()) save.disabled = false;
+    if (refused && isOpen()) return this.#refused(refused, draft);
+    if (refused) return toast(`${quoted(draft.title)} was not saved: ${refusalOf(refused)}.`, { bad: true });
+    if (made) this.#actions.created(task);
+    else this.#actions.edited(base, task, fields);
+    if (isOpen()) this.#close();
+    if (this.#board.shows(task.id)) this.#board.follow(task.id);
+    else toast(`${quoted(task.title)} is saved; the filter hides it.`);
+  }
+
+  #refused(error, draft) {
+    const now = error.data?.task;
+    if (error.reason === "task_exists" && !this.#task) { // made before, and then written on
+      this.#take(now);
+      return this.#save();
+    }
+    if (now) return this.#conflict(draft, now);
+    if (error.reason === "task_not_found" && this.#task) return this.#lose("Somebody");
+    this.#problem(error.sent ? "The connection was lost while this was saved. Once it is back, save again: nothing is made twice." : `Not saved: ${refusalOf(error)}.`);
   }
 
   async #conflict(mine, task) {
@@ -156,6 +181,7 @@ export class Editor {
     const latest = await this.#actions.latest(task.id, Object.keys(patchOf(this.#base, theirs)));
     if (this.#task?.id !== task.id) return; // the dialog was left meanwhile
     const titleOf = (id) => this.#store.get(id)?.title ?? id;
+    this.#found();
     this.#theirs = showConflict($(".conflict", this.#form), this.#base, mine, theirs, titleOf, latest ? whoOf(latest) : nobodyKnown);
     this.#write(mine);
     this.#base = theirs;
@@ -179,9 +205,7 @@ export class Editor {
     if (event.change_type === "deleted") this.#lose(whoOf(event));
     else if (this.#isDirty() || this.#dependencies.searching) this.#problem(`${whoOf(event)} has changed this task just now: ${whatOf(event)}.`);
     else { // nothing was written here: show theirs
-      this.#task = event.task;
-      this.#base = draftOf(event.task);
-      this.#version = event.task.version;
+      this.#take(event.task);
       this.#write(this.#base);
     }
   }
@@ -198,6 +222,12 @@ export class Editor {
     this.#gone = false;
     $(".save", this.#form).textContent = "Save";
     $(".delete", this.#form).hidden = false;
+  }
+
+  #take(task) {
+    this.#task = task;
+    this.#base = draftOf(task);
+    this.#version = task.version;
   }
 
   #facts() {

@@ -188,8 +188,8 @@ export class Store extends EventTarget {
   }
 }
 
-// newId makes a UUIDv7: creating is safe to repeat with an id of one's own.
-function newId() {
+/** Makes a UUIDv7: creating is safe to repeat with an id of one's own. */
+export function newId() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   const now = Date.now();
   for (let i = 0; i < 6; i++) bytes[i] = Math.floor(now / 2 ** (40 - 8 * i)) & 0xff;
