@@ -32,7 +32,7 @@ true`
 // is, and go back to the oldest one; what comes meanwhile is there, and does not move what is
 // read.
 func boardPast(t *testing.T, b *boardTest) {
-	const events = 2300
+	const events = 1250
 	id := create(t, b.c, "Much happens here").ID
 	for done := 1; done < events; {
 		operations := make([]map[string]any, min(1000, events-done))
@@ -53,7 +53,7 @@ func boardPast(t *testing.T, b *boardTest) {
 	if newest := w.eval(`seqs(activity)[0] + " " + seqs(activity).length`); newest != fmt.Sprint(events, " 100") {
 		t.Errorf("the first page is %s", newest)
 	}
-	if got, want := w.eval(`toTheEnd(activity, activity)`), fmt.Sprintf("[%d,%d,1,1,2000]", events, events); got != want {
+	if got, want := w.eval(`toTheEnd(activity, activity)`), fmt.Sprintf("[%d,%d,1,1,1000]", events, events); got != want {
 		t.Errorf("back to the oldest: %s, want %s", got, want)
 	}
 

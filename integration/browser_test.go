@@ -27,7 +27,7 @@ func startBrowser(t *testing.T) context.Context {
 	for _, off := range []string{"background-networking", "component-update", "sync", "quic", "default-apps", "extensions", "dev-shm-usage"} {
 		options = append(options, chromedp.Flag("disable-"+off, true))
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	t.Cleanup(cancel)
 	ctx, end := chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(end)

@@ -4,7 +4,7 @@
 import { h } from "./dom.js";
 import { nobodyKnown, quoted, refusalOf, timeOf, whatOf, whenOf, whoOf } from "./words.js";
 
-const page = 100, most = 2000; // events to read at once, and on the page
+const page = 100, most = 1000; // events to read at once, and on the page
 const gather = 500; // live ones that wait to be drawn, as in a tab that is not seen
 
 /** Draws an event as an item of a list. */
