@@ -10,19 +10,20 @@ import (
 )
 
 // overtake lets a change of a task reach the daemon just before the next call of a method
-// by the page, which has been written by then: nobody who looks at the page can know.
-func (w *window) overtake(method, change string) {
+// by the page, which has been written by then: nobody who looks at the page can know. It is
+// an update, or what by says.
+func (w *window) overtake(method, change string, by ...string) {
 	w.t.Helper()
 	w.eval(fmt.Sprintf(`(() => {
 		const send = WebSocket.prototype.send;
 		WebSocket.prototype.send = function (text) {
 			if (!text.includes(%q)) return send.call(this, text);
 			WebSocket.prototype.send = send;
-			const body = JSON.stringify({jsonrpc: "2.0", id: 1, method: "task.update", params: %s});
+			const body = JSON.stringify({jsonrpc: "2.0", id: 1, method: %q, params: %s});
 			fetch("/rpc", {method: "POST", headers: {"Content-Type": "application/json"}, body}).then(() => send.call(this, text));
 		};
 		return "";
-	})()`, method, change))
+	})()`, method, append(by, "task.update")[0], change))
 }
 
 // refused waits for the notice that says why something was not done, and takes it away.

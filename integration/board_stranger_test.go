@@ -141,6 +141,11 @@ func boardOpen(t *testing.T, b *boardTest) {
 		t.Errorf("after the undo %+v, %v", now, err)
 	}
 
+	w.edit(id, func() { w.fill("metadata", `{"__proto__":{"a":1},"constructor":2,"theirs":1}`) }) // names like any other
+	if now, err := b.c.Get(t.Context(), id); err != nil || string(now.Metadata) != `{"theirs":1,"__proto__":{"a":1},"constructor":2}` {
+		t.Errorf("saved %+v, %v", now, err)
+	}
+
 	w.click(cardOf(id))
 	w.until(`document.querySelector("#editor").open`)
 	w.fill("title", "Written for an hour")
@@ -151,6 +156,15 @@ func boardOpen(t *testing.T, b *boardTest) {
 	w.click("#editor .save")
 	w.until(`!document.querySelector("#editor").open && cards().includes("|blocked|Written for an hour|")`)
 	w.awaitTruth()
+
+	w.overtake("task.update", fmt.Sprintf(`{"id":%q}`, id), "task.delete")
+	w.drag(id, schema.Done)
+	w.refused("Somebody has deleted “Written for an hour”.")
+	w.press("a")
+	w.until(`document.querySelectorAll("#activity-list button").length > 3`)
+	w.click("#activity-list button")
+	w.until(`[...document.querySelectorAll(".toast span")].some(e => e.textContent === "This task was deleted.")`)
+	w.press("b")
 
 	many := make([]string, schema.MaxDependencies)
 	operations := make([]map[string]any, len(many))

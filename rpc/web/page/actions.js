@@ -105,16 +105,23 @@ export class Actions {
     if (error.told) return; // a change that waited for this one
     error.told = true;
     if (error.sent) return toast(`The connection was lost while ${quoted(title)} was changed. Once it is back, the board shows whether it was.`, { bad: true });
+    if (error.reason === "task_not_found") return this.#tellGone(id, title);
     const event = error.reason === "version_conflict" ? await this.latest(id, fields) : null;
     const why = event ? `. ${whoOf(event)} changed it meanwhile: ${whatOf(event)}` : `: ${this.#whyKept(error) ?? refusalOf(error)}`;
     toast(`${what}${why}.`, { bad: true, action: anyway || undefined });
   }
 
-  /** The newest change of one of the fields of a task, null if it is not known. */
+  async #tellGone(id, title) {
+    const event = await this.latest(id, []);
+    toast(event ? `${whoOf(event)} has deleted ${quoted(title)}.` : `${quoted(title)} is gone.`, { bad: true });
+  }
+
+  /** The newest change of one of the fields of a task, or its deletion, null if it is not known. */
   async latest(id, fields) {
     try {
       const { events } = await this.#client.call("task.history", { id, before: "end", limit: looked });
-      return events.find(({ previous }) => previous && fields.some((field) => field in previous)) ?? null;
+      return events.find(({ change_type: change, previous }) =>
+        change === "deleted" || previous && fields.some((field) => field in previous)) ?? null;
     } catch {
       return null;
     }

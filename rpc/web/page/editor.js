@@ -56,7 +56,8 @@ export class Editor {
   /** Opens a task, or a new one in a status. */
   open(id, status = "todo") {
     const task = id === null ? null : this.#store.get(id);
-    if (task === undefined || this.#dialog.open) return;
+    if (task === undefined) return toast("This task was deleted.");
+    if (this.#dialog.open) return;
     this.#opener = document.activeElement;
     this.#task = task;
     this.#base = task ? draftOf(task) : { ...fresh, status };

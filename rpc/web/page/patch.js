@@ -23,7 +23,7 @@ export function patchOf(base, draft) {
 
 function mergeOf(before, after) {
   const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value) && !JSON.isRawJSON?.(value);
-  const patch = {};
+  const patch = Object.create(null); // a member may be called __proto__
   for (const key of Object.keys(before)) if (!Object.hasOwn(after, key)) patch[key] = null;
   for (const [key, value] of Object.entries(after)) {
     if (Object.hasOwn(before, key) && equal(before[key], value)) continue;
