@@ -36,7 +36,7 @@ export class EventList {
   #frame = 0;
   #cut = false; // the newest ones are not on the page any more
   #failed = false;
-  #list; #note; #more; #newest; #rounds = 0;
+  #list; #note; #more; #newest; #seen; #rounds = 0;
 
   /** place has an ol, and a .note, a .newest and a .more around it. */
   constructor(client, store, place, titleOf) {
@@ -44,8 +44,12 @@ export class EventList {
     this.#titleOf = titleOf;
     [this.#list, this.#note, this.#more, this.#newest] = ["ol", ".note", ".more", ".newest"].map((part) => place.querySelector(part));
     this.#more.addEventListener("click", () => this.#read());
-    this.#newest.addEventListener("click", () => { this.open(this.#id); this.#list.scrollIntoView({ block: "nearest" }); });
-    this.seen = new IntersectionObserver((entries) => { if (entries.at(-1).isIntersecting && !this.#failed) this.#read(); }, { rootMargin: "600px" });
+    this.#list.tabIndex = -1;
+    this.#newest.addEventListener("click", () => {
+      this.open(this.#id);
+      this.#list.focus(); // the button goes
+    });
+    this.#seen = new IntersectionObserver((entries) => { if (entries.at(-1).isIntersecting && !this.#failed) this.#read(); }, { rootMargin: "600px" });
     store.addEventListener("journal", ({ detail }) => this.#hear(detail));
     store.addEventListener("reset", () => { if (this.#round) this.open(this.#id); });
     store.addEventListener("live", () => { if (this.#failed) this.#read(); });
@@ -82,8 +86,10 @@ export class EventList {
       const { events, next } = await this.#client.call("task.history", params);
       if (round !== this.#round) return;
       this.#busy = this.#failed = false;
-      this.#next = next;
-      this.#append(events);
+      if (this.#next === params.before) { // else the end of the list has been cut off meanwhile
+        this.#next = next;
+        this.#append(events);
+      }
       this.#tell(this.#shown.length ? "" : "Nothing has happened yet.");
     } catch (error) {
       if (round !== this.#round) return;
@@ -97,8 +103,8 @@ export class EventList {
     this.#note.textContent = note;
     this.#newest.hidden = !this.#cut;
     this.#more.hidden = !this.#next || this.#shown.length === 0 && !this.#failed;
-    this.seen.unobserve(this.#more); // so that it is asked again whether it is in view
-    if (!this.#more.hidden) this.seen.observe(this.#more);
+    this.#seen.unobserve(this.#more); // so that it is asked again whether it is in view
+    if (!this.#more.hidden) this.#seen.observe(this.#more);
   }
 
   #append(events) {
