@@ -69,7 +69,7 @@ func boardURL(daemon string) (string, error) {
 }
 
 // browse opens an address: BROWSER may name several programs, the first of which that
-// is there is meant.
+// is there is meant, each with arguments; %s among these is where the address goes.
 func browse(ctx context.Context, address string) error {
 	programs := strings.FieldsFunc(os.Getenv("BROWSER"), func(r rune) bool { return r == os.PathListSeparator })
 	if len(programs) == 0 {
@@ -81,7 +81,13 @@ func browse(ctx context.Context, address string) error {
 		if len(words) == 0 {
 			continue
 		}
-		open := exec.Command(words[0], append(words[1:], address)...) // ctx would end a browser, too
+		if !strings.Contains(program, "%s") {
+			words = append(words, "%s")
+		}
+		for i := range words {
+			words[i] = strings.ReplaceAll(words[i], "%s", address)
+		}
+		open := exec.Command(words[0], words[1:]...) // ctx would end a browser, too
 		if failed = open.Start(); failed == nil {
 			return awaitStart(ctx, open)
 		}

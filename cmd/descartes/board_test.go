@@ -48,6 +48,13 @@ func TestBoard(t *testing.T) {
 	if r := descartes(t, "board", "--url", "ws+unix://"+socket, "--token", token); r.code != 2 || !strings.Contains(r.errors, "a browser cannot open the Unix socket") {
 		t.Errorf("%+v", r)
 	}
+	t.Setenv("BROWSER", os.Getenv("BROWSER")+" --app=%s --quiet")
+	if r := descartes(t, "board", "--url", d.urls[0]); r != (result{0, page + "\n", ""}) {
+		t.Errorf("%+v", r)
+	}
+	if got, err := os.ReadFile(opened); string(got) != "--new --app="+page+" --quiet\n" {
+		t.Errorf("the browser opens %q, %v", got, err)
+	}
 	fakeBrowser(t, "exit 3")
 	if r := descartes(t, "board", "--url", d.urls[0]); r.code != 1 || r.out != page+"\n" || !strings.Contains(r.errors, "open the address yourself, or name one in BROWSER") {
 		t.Errorf("%+v", r)

@@ -10,14 +10,24 @@ import (
 	"github.com/descartes-tasks/descartes/schema"
 )
 
-// completionPatience is how long somebody who has hit Tab waits for a daemon.
+// completionPatience is how long somebody who has hit Tab waits for a daemon, unless
+// patienceVariable says otherwise.
 const completionPatience = 200 * time.Millisecond
+
+const patienceVariable = "DESCARTES_COMPLETION_WAIT"
+
+func patience() time.Duration {
+	if d, err := time.ParseDuration(os.Getenv(patienceVariable)); err == nil {
+		return d
+	}
+	return completionPatience
+}
 
 // tasks gives the tasks that can be meant, what was changed last first: as people see
 // ids, or whole if the word is the beginning of that. Where no daemon answers at once
 // there are none.
 func (at *typed) tasks(ctx context.Context, last string) []candidate {
-	ctx, cancel := context.WithTimeout(ctx, completionPatience)
+	ctx, cancel := context.WithTimeout(ctx, patience())
 	defer cancel()
 	c, err := at.dial(ctx)
 	if err != nil {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"net"
 	"strings"
 	"testing"
+	"time"
 )
 
 // completed gives what the last word can become, its descriptions left out.
@@ -23,6 +25,7 @@ func completed(t *testing.T, words ...string) string {
 func TestComplete(t *testing.T) {
 	url := tempDaemon(t).urls[0]
 	t.Setenv("DESCARTES_URL", url)
+	t.Setenv(patienceVariable, "1m")
 	made(t, "One", "--id", "one")
 	made(t, "Two", "--id", "two", "--status", "done")
 	id := made(t, "Three")
@@ -66,5 +69,21 @@ func TestComplete(t *testing.T) {
 	t.Setenv("DESCARTES_URL", "ws://127.0.0.1:1")
 	if got := completed(t, "get", "--url", url, "o"); got != "one" {
 		t.Errorf("--url of the line is not asked: %q", got)
+	}
+}
+
+// A daemon that takes the connection and says nothing is not waited for.
+func TestCompleteIsQuick(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	begun := time.Now()
+	if got := completed(t, "get", "--url", "ws://"+silent.Addr().String(), ""); got != "" {
+		t.Errorf("%q", got)
+	}
+	if took := time.Since(begun); took > 10*time.Second { // without a bound it would be for ever
+		t.Errorf("it takes %s", took)
 	}
 }

@@ -88,6 +88,7 @@ func TestCompletionInShells(t *testing.T) {
 		t.Run(shell, func(t *testing.T) {
 			needTool(t, shell)
 			onNewDaemon(t)
+			t.Setenv(patienceVariable, "1m") // a busy machine may be slower than a person is patient
 			folder := commandFolder(t)
 			id := made(t, "Find me")
 			made(t, "Mine", "--id", "docs:read.me")
