@@ -91,12 +91,12 @@ func TestCompletionInShells(t *testing.T) {
 			t.Setenv(patienceVariable, "1m") // a busy machine may be slower than a person is patient
 			folder := commandFolder(t)
 			id := made(t, "Find me")
-			made(t, "Mine", "--id", "docs:read.me")
+			made(t, "Mine", "--id", "my:read.me")
 			s := startShell(t, strings.Fields(start.command)...)
 			s.types(start.load+"; printf '%s%s\\n' REA DY\r", "READY")
 			for typed, becomes := range map[string]string{ // at its beginning: print the words of the line instead
 				"lis\t--order ti\t--priority=hi\t--asc\t":        ":list:--order:title:--priority=high:--asc",
-				"upd\tdocs:re\t--depends-on=" + id[28:32] + "\t": ":update:docs:read.me:--depends-on=" + id[28:],
+				"upd\tmy:re\t--depends-on=" + id[28:32] + "\t": ":update:my:read.me:--depends-on=" + id[28:],
 			} {
 				s.types("descartes "+typed+"\x01printf ':%s' \r", ":descartes"+becomes)
 			}
