@@ -53,6 +53,11 @@ func claim(ctx context.Context, cmd *cli.Command) error {
 		return err
 	}
 	defer c.Close()
+	if params.ID != nil {
+		if *params.ID, err = resolveOne(ctx, c, *params.ID); err != nil {
+			return answerError(cmd, err)
+		}
+	}
 	claimed, err := awaitClaim(params, cmd.Duration("wait"), claimer(ctx, c))
 	if ctx.Err() != nil && claimed == nil {
 		return errors.New("interrupted before there was an answer; a claim that was made nevertheless ends when its time is over")

@@ -50,7 +50,7 @@ func renewClaim(ctx context.Context, cmd *cli.Command) error {
 	if cmd.IsSet("lease") {
 		p.LeaseMS = new(cmd.Duration("lease").Milliseconds())
 	}
-	return callOnLease(ctx, cmd, schema.MethodRenew, &p, p.Validate)
+	return callOnLease(ctx, cmd, schema.MethodRenew, &p.ID, &p, p.Validate)
 }
 
 func releaseClaim(ctx context.Context, cmd *cli.Command) error {
@@ -58,7 +58,7 @@ func releaseClaim(ctx context.Context, cmd *cli.Command) error {
 		ID: leaseArgument(cmd, 0, taskVariable), LeaseToken: leaseArgument(cmd, 1, leaseVariable),
 		Status: new(schema.Status(cmd.String("status"))),
 	}
-	return callOnLease(ctx, cmd, schema.MethodRelease, &p, p.Normalize)
+	return callOnLease(ctx, cmd, schema.MethodRelease, &p.ID, &p, p.Normalize)
 }
 
 // leaseArgument gives an argument, or what the environment says instead.
@@ -69,8 +69,8 @@ func leaseArgument(cmd *cli.Command, n int, variable string) string {
 	return os.Getenv(variable)
 }
 
-// callOnLease calls a method and prints its result.
-func callOnLease(ctx context.Context, cmd *cli.Command, method string, params any, check func() error) error {
+// callOnLease calls a method with params, of which id is one, and prints its result.
+func callOnLease(ctx context.Context, cmd *cli.Command, method string, id *string, params any, check func() error) error {
 	if n := cmd.Args().Len(); n > 2 {
 		return usageError("%s takes the id of a task and the lease_token of its claim, but got %q", cmd.Name, cmd.Args().Slice())
 	}
@@ -85,6 +85,9 @@ func callOnLease(ctx context.Context, cmd *cli.Command, method string, params an
 		return err
 	}
 	defer c.Close()
+	if *id, err = resolveOne(ctx, c, *id); err != nil {
+		return answerError(cmd, err)
+	}
 	var result json.RawMessage
 	if err := c.Call(ctx, method, params, &result); err != nil {
 		return answerError(cmd, err)

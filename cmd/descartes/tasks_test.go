@@ -203,6 +203,16 @@ func TestShortIDs(t *testing.T) {
 			}
 		}
 	}
+	claimed := descartes(t, "claim", "--assigned-to", "me", "--id", id[28:])
+	var claim schema.ClaimResult
+	if err := json.Unmarshal([]byte(claimed.out), &claim); err != nil || claimed.code != 0 || !strings.Contains(claimed.out, id) {
+		t.Fatalf("%+v, %v", claimed, err)
+	}
+	for _, command := range []string{"renew", "release"} {
+		if r := descartes(t, command, id[28:], claim.LeaseToken); r.code != 0 {
+			t.Errorf("%s: %+v", command, r)
+		}
+	}
 	made(t, "Chosen", "--id", end)
 	if r := descartes(t, "delete", end); r != (result{0, end + "\n", ""}) {
 		t.Errorf("%+v", r)
