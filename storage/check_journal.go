@@ -69,9 +69,10 @@ func (c *checker) checkHistories(ctx context.Context) error {
 	}
 	defer present.Close()
 	var h history
+	var scan eventScan
 	err = c.each(ctx, func(row *sql.Rows) error {
 		c.step()
-		e, err := scanEvent(row)
+		e, err := scan.event(row)
 		if err != nil {
 			return fmt.Errorf("%w: %w", errUnreadable, err)
 		}

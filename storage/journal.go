@@ -8,11 +8,13 @@ import (
 )
 
 // pageBytes bounds the documents of a page of events that is answered at once;
-// each is up to some 130 KiB. heldBytes bounds those of a page for a subscription,
-// which holds it for as long as its peer takes to read, decoded too.
+// each is up to some 130 KiB. heldBytes bounds those of a page of tasks for a
+// subscription, which holds it for as long as its peer takes to read, decoded too, and
+// eventBytes those of one of events, of which it holds two.
 const (
-	pageBytes = 1 << 20
-	heldBytes = 256 << 10
+	pageBytes  = 1 << 20
+	heldBytes  = 256 << 10
+	eventBytes = 128 << 10
 )
 
 // Bounds gives the present ends of the journal, all true at one moment.
@@ -27,13 +29,13 @@ func scanBounds(row *sql.Row) (b schema.Bounds, err error) {
 }
 
 // Events gives a page of the journal, as emitter.Journal says: fewer than limit
-// when their documents have more than 256 KiB.
+// when their documents have more than 128 KiB.
 func (d *DB) Events(ctx context.Context, after, through int64, limit int) ([]schema.Event, error) {
 	if through <= after {
 		return nil, nil
 	}
 	rows, err := d.read.events.QueryContext(ctx, after, through, limit+1)
-	events, _, err := readEvents(rows, err, limit, heldBytes)
+	events, _, err := readEvents(rows, err, limit, eventBytes)
 	switch {
 	case err != nil:
 		return nil, d.readError(err)
@@ -99,11 +101,12 @@ func readEvents(rows *sql.Rows, err error, limit, maxBytes int) (events []schema
 		return nil, false, err
 	}
 	defer rows.Close()
+	var scan eventScan
 	for size := 0; rows.Next(); {
 		if len(events) == limit || size > maxBytes {
 			return events, true, nil
 		}
-		e, err := scanEvent(rows)
+		e, err := scan.event(rows)
 		if err != nil {
 			return nil, false, err
 		}

@@ -10,7 +10,7 @@ import (
 	"github.com/descartes-tasks/descartes/schema"
 )
 
-// eventColumns are the columns of journal, in the order of appendEvent and scanEvent.
+// eventColumns are the columns of journal, in the order of appendEvent and eventScan.
 const eventColumns = `seq, task_id, change_type, task, previous_status, new_status, previous,
 	previous_version, previous_updated_at, origin, actor, source, tx_last, timestamp`
 
@@ -99,20 +99,4 @@ func (s *rawStatement) exec(row []driver.Value) error {
 	clear(row)
 	s.row = row[:0]
 	return err
-}
-
-// scanEvent reads eventColumns.
-func scanEvent(rows *sql.Rows) (schema.Event, error) {
-	var (
-		e                          schema.Event
-		task, previous             []byte
-		before, after, actor       sql.NullString
-		version, updatedAt, txLast sql.NullInt64
-	)
-	err := rows.Scan(&e.Seq, &e.TaskID, &e.ChangeType, &task, &before, &after, &previous,
-		&version, &updatedAt, &e.Origin, &actor, &e.Source, &txLast, &e.Timestamp)
-	e.Task, e.Previous = validText(task), validText(previous)
-	e.PreviousStatus, e.NewStatus, e.Actor = schema.Status(before.String), schema.Status(after.String), actor.String
-	e.PreviousVersion, e.PreviousUpdatedAt, e.TxLast = version.Int64, updatedAt.Int64, txLast.Int64
-	return e, err
 }
