@@ -28,6 +28,12 @@ func (d *Delivery) Append(dst []byte) []byte {
 	case schema.Snapshot, schema.Bookmark, schema.Resync:
 		return d.item.event.AppendSpecial(dst, d.includeTask)
 	}
+	if d.item.single {
+		own := d.item.event
+		own.Cursor = schema.Cursor{Epoch: d.epoch, Seq: d.cursor}.String()
+		own.Coalesced, own.Left, own.Own = d.coalesced, d.left, d.own
+		return own.AppendWhole(dst, d.includeTask)
+	}
 	cursor, body := d.item.encoded(d.epoch, d.includeTask)
 	if d.cursor != d.item.event.Seq {
 		cursor = schema.Cursor{Epoch: d.epoch, Seq: d.cursor}.String()

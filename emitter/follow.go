@@ -12,7 +12,6 @@ import (
 // while it waits for its peer.
 const (
 	page       = 256
-	readPage   = 64 // of those read back from the journal, which nobody else holds
 	roundBytes = 256 << 10
 )
 
@@ -69,43 +68,17 @@ func (s *Subscription) follow() error {
 }
 
 // advance takes what is there and delivers it, in its turn; more tells that there
-// was something. When the journal cannot be read, windows end all the same.
+// was something.
 func (s *Subscription) advance() (more bool, changed <-chan struct{}, err error) {
 	if err := s.takeTurn(); err != nil {
 		return false, nil, err
 	}
 	defer s.giveTurn()
-	items, changed, err := s.next()
-	if errors.Is(err, schema.ErrCompacted) {
-		return false, nil, err
-	}
-	if delivered := s.deliver(items); delivered != nil {
-		return false, nil, delivered
-	}
-	if err != nil {
-		return false, nil, errUnreadable
-	}
-	return len(items) > 0, changed, nil
-}
-
-// next gives the events after the place of the subscription: from the tail, or
-// when that has them no more a page from the journal. The signal is that of the
-// next event after these.
-func (s *Subscription) next() ([]*item, <-chan struct{}, error) {
-	place := s.place.Load()
-	items, last, changed, ok := s.emitter.tail.after(place)
+	items, last, changed, ok := s.emitter.tail.after(s.place.Load())
 	if ok {
-		return items, changed, nil
+		return len(items) > 0, changed, s.deliver(items)
 	}
-	events, err := s.emitter.journal.Events(s.ctx, place, last, readPage)
-	if err != nil {
-		return nil, nil, err
-	}
-	items = make([]*item, len(events))
-	for i := range events {
-		items[i] = &item{event: events[i]}
-	}
-	return items, changed, nil
+	return true, nil, s.replay(last)
 }
 
 // deliver sends what is to be sent now: of items, and of windows and batches that
@@ -296,8 +269,11 @@ func (s *Subscription) wait(more bool, changed <-chan struct{}, until time.Time)
 // that may have to be held back, too.
 func (s *Subscription) answerFlush(sent chan<- int) error {
 	for end := s.emitter.tail.end(); s.live && s.place.Load() < end; {
-		items, _, err := s.next()
-		if err != nil || len(items) == 0 {
+		items, last, _, ok := s.emitter.tail.after(s.place.Load())
+		if !ok {
+			items = s.read(s.place.Load(), last).items
+		}
+		if len(items) == 0 {
 			break // follow sees to it
 		}
 		if err := s.deliver(items); err != nil {

@@ -13,6 +13,7 @@ import (
 type item struct {
 	event     schema.Event
 	announced time.Time // when it became visible; zero for one read back from the journal
+	single    bool      // one subscription alone has it: what is encoded need not be kept
 
 	encode     sync.Once
 	cursor     string

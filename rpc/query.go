@@ -107,7 +107,7 @@ func (s *session) historyResult(events []schema.Event, more bool, behind int64, 
 		if i > 0 {
 			result = append(result, ',')
 		}
-		result = e.AppendJSON(result, e.AppendBody(nil, true))
+		result = e.AppendWhole(result, true)
 		next.Seq = e.Seq - behind
 	}
 	result = append(result, `],"next":`...)

@@ -11,8 +11,9 @@ import (
 	"github.com/descartes-tasks/descartes/schema"
 )
 
-// maxWrite is how many bytes of notifications are gathered for one socket write.
-const maxWrite = 64 << 10
+// maxWrite is how many bytes of notifications are gathered for one socket write: with
+// one more and the headers of all they fit in the 64 KiB of one, where they are small.
+const maxWrite = 56 << 10
 
 // subscription is one task.subscribe: the sink that turns what its cursor delivers
 // into notifications.

@@ -82,9 +82,21 @@ func (e *Event) AppendBody(dst []byte, includeTask bool) []byte {
 // AppendJSON appends a journaled event as one subscriber gets it: body comes from
 // AppendBody, the cursor and the rest from e.
 func (e *Event) AppendJSON(dst, body []byte) []byte {
+	return e.appendTail(append(e.appendHead(dst), body...))
+}
+
+// AppendWhole does the work of AppendBody and AppendJSON at once, for an event that
+// only one subscriber gets.
+func (e *Event) AppendWhole(dst []byte, includeTask bool) []byte {
+	return e.appendTail(e.AppendBody(e.appendHead(dst), includeTask))
+}
+
+func (e *Event) appendHead(dst []byte) []byte {
 	dst = appendInt(append(dst, `{"seq":`...), e.Seq)
-	dst = append(append(append(dst, `,"cursor":"`...), e.Cursor...), `",`...)
-	dst = append(dst, body...)
+	return append(append(append(dst, `,"cursor":"`...), e.Cursor...), `",`...)
+}
+
+func (e *Event) appendTail(dst []byte) []byte {
 	dst = appendInt(append(dst, `"coalesced":`...), int64(e.Coalesced))
 	if e.Left {
 		dst = append(dst, `,"left":true`...)
@@ -132,7 +144,7 @@ type Cursor struct {
 }
 
 // String gives the text of c.
-func (c Cursor) String() string { return string(c.Append(nil)) }
+func (c Cursor) String() string { return string(c.Append(make([]byte, 0, 48))) }
 
 // Append appends the text of c.
 func (c Cursor) Append(dst []byte) []byte {

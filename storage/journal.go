@@ -34,6 +34,7 @@ func (d *DB) Events(ctx context.Context, after, through int64, limit int) ([]sch
 	if through <= after {
 		return nil, nil
 	}
+	limit = int(min(int64(limit), through-after))
 	rows, err := d.read.events.QueryContext(ctx, after, through, limit+1)
 	events, _, err := readEvents(rows, err, limit, eventBytes)
 	switch {
@@ -102,6 +103,7 @@ func readEvents(rows *sql.Rows, err error, limit, maxBytes int) (events []schema
 	}
 	defer rows.Close()
 	var scan eventScan
+	events = make([]schema.Event, 0, min(limit, 256))
 	for size := 0; rows.Next(); {
 		if len(events) == limit || size > maxBytes {
 			return events, true, nil
