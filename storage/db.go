@@ -25,6 +25,11 @@ type Config struct {
 	RetainFor    time.Duration    // how long it keeps them at most; default 168 h
 	Now          func() time.Time // decides which events are too old; default time.Now
 
+	// Watch has the kernel tell when the log is written to, where it can (Linux), instead
+	// of looking for others' commits 25 times a second while nothing happens. Not where
+	// time is virtual (testing/synctest).
+	Watch bool
+
 	// Failed, if set, is told when something begins to fail ("write", "read", "index",
 	// "prune", "checkpoint"), when the reason changes, and with a nil error when it
 	// works again; "damage", a damaged page, stays. It must be quick and safe for
@@ -58,6 +63,7 @@ type DB struct {
 
 	readers *sql.DB
 	read    queries
+	watch   *watch // nil without Config.Watch, and where there is none
 
 	commits atomic.Int64 // made by this DB
 }
@@ -128,6 +134,9 @@ func (d *DB) open(ctx context.Context) (err error) {
 		return err
 	}
 	d.files.seen(d.shm)
+	if d.config.Watch && d.shm != nil {
+		d.watch = openWatch(d.config.Path + "-wal")
+	}
 	if !d.shm.shared() {
 		err = d.writer.QueryRowContext(ctx, `SELECT coalesce(max(num), 0) FROM leases`).Scan(&d.orphans)
 		if err != nil {
@@ -178,6 +187,7 @@ func (d *DB) Close() error {
 
 // release closes what is open.
 func (d *DB) release() error {
+	d.watch.close()
 	var errs []error
 	// A connection that still has a prepared statement when it is closed stays open
 	// inside SQLite: the last one could not write the log back and remove it.

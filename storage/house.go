@@ -6,10 +6,6 @@ import (
 	"time"
 )
 
-// pollEvery is how often others' commits are looked for: together with what a
-// query takes it is below the 50 ms within which they are to be seen.
-const pollEvery = 40 * time.Millisecond
-
 // tidyEvery is how often the journal is pruned and the full-text index fed.
 const tidyEvery = time.Second
 
@@ -19,17 +15,22 @@ const tidyEvery = time.Second
 // Config.Failed and tried again the next time.
 func (d *DB) keepHouse() {
 	defer close(d.done)
-	poll := time.NewTicker(pollEvery)
-	defer poll.Stop()
+	look := newLookout(d.watch)
 	tidied := time.Now()
 	var commits int64
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	for {
+		rest, writes := look.next()
+		timer.Reset(rest)
 		select {
 		case <-d.stop:
 			return
-		case <-poll.C:
+		case <-writes:
+			look.written()
+		case <-timer.C:
 		}
-		d.poll()
+		look.looked(d.poll())
 		if time.Since(tidied) >= tidyEvery {
 			if d.recovered() {
 				d.tidy()
@@ -42,31 +43,35 @@ func (d *DB) keepHouse() {
 	}
 }
 
-// poll leaves a token in moved when others have committed.
-func (d *DB) poll() {
-	if d.othersCommitted() {
+// poll leaves a token in moved when others have committed, and tells whether anybody
+// may have.
+func (d *DB) poll() (anybody bool) {
+	anybody, others := d.committed()
+	if others {
 		select {
 		case d.moved <- struct{}{}:
 		default: // one token is enough
 		}
 	}
+	return anybody
 }
 
-// othersCommitted tells whether others have committed since it was last asked.
-// data_version changes on this connection for their commits only, not for its own.
-func (d *DB) othersCommitted() bool {
+// committed tells whether anybody may have committed since it was last asked, and
+// whether others have. data_version changes on this connection for their commits
+// only, not for its own.
+func (d *DB) committed() (anybody, others bool) {
 	d.writing.Lock()
 	defer d.writing.Unlock()
 	if !d.shm.moved() {
-		return false
+		return false, false
 	}
 	version := d.seen
 	if err := d.write.dataVersion.QueryRow().Scan(&version); err != nil {
 		d.shm.forget() // so that it is asked again
 	}
-	others := version != d.seen
+	others = version != d.seen
 	d.seen = version
-	return others
+	return true, others
 }
 
 // recovered looks whether what has failed works again, and tells whether the file

@@ -32,7 +32,7 @@ type tb interface {
 func mustOpen(t tb, path string) *DB {
 	t.Helper()
 	// The tests play in 1970.
-	d, err := Open(context.Background(), Config{Path: path, RetainFor: 100 * 365 * 24 * time.Hour})
+	d, err := Open(context.Background(), Config{Path: path, RetainFor: 100 * 365 * 24 * time.Hour, Watch: true})
 	if err != nil {
 		t.Fatalf("%v", err)
 	}

@@ -49,7 +49,7 @@ func serve(ctx context.Context, cmd *cli.Command) (err error) {
 	manager, metrics := newService(log), rpc.NewMetrics()
 	manager.tell("STATUS=Opening the database") // which takes long when it has to be migrated
 	db, err := storage.Open(ctx, storage.Config{
-		Path: cmd.String("db"), RetainEvents: cmd.Int64("retain-events"), RetainFor: cmd.Duration("retain-for"),
+		Path: cmd.String("db"), RetainEvents: cmd.Int64("retain-events"), RetainFor: cmd.Duration("retain-for"), Watch: true,
 		Failed: func(what string, err error) {
 			metrics.Failed(what, err)
 			logFailure(log, what, err)
