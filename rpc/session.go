@@ -93,7 +93,7 @@ func (s *session) start(conn *wire.Conn) {
 		s.expel()
 	}
 	s.server.mu.Unlock()
-	go s.read()
+	conn.Serve(wire.Limits{Batch: s.server.config.Limits.MaxBatch}, s.accept, s.end)
 	go func() {
 		defer s.server.dismiss(s)
 		s.work()
@@ -106,9 +106,8 @@ func (s *session) start(conn *wire.Conn) {
 	}()
 }
 
-// read queues requests until the connection ends.
-func (s *session) read() {
-	err := s.conn.Serve(s.ctx, wire.Limits{Batch: s.server.config.Limits.MaxBatch}, s.accept)
+// end notes that the connection has ended: nothing is accepted any more.
+func (s *session) end(err error) {
 	if err != nil {
 		s.log.Debug().Err(err).Msg("connection lost")
 	}
@@ -119,7 +118,7 @@ func (s *session) read() {
 // accept queues one request. It blocks while too many are unanswered, so that the
 // peer is slowed down by TCP. When the connection ends meanwhile, there is nobody to
 // read for any more: what is asked is given up, and writes are made.
-func (s *session) accept(_ context.Context, r *wire.Request) {
+func (s *session) accept(r *wire.Request) {
 	select {
 	case s.slots <- struct{}{}:
 	case <-s.conn.Done():

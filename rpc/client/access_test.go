@@ -37,7 +37,8 @@ func keepDoor(t *testing.T, start func(*httptest.Server), look func(*http.Reques
 	var conns sync.WaitGroup
 	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if conn := d.admit(w, r); conn != nil {
-			conns.Go(func() { _ = conn.Serve(context.Background(), wire.Limits{}, d.subscribed(conn)) })
+			conns.Add(1)
+			conn.Serve(wire.Limits{}, d.subscribed(conn), func(error) { conns.Done() })
 		}
 	})
 	start(server)
@@ -69,8 +70,8 @@ func (d *doorkeeper) admit(w http.ResponseWriter, r *http.Request) *wire.Conn {
 }
 
 // subscribed answers everything, and begins each subscription with a bookmark.
-func (d *doorkeeper) subscribed(conn *wire.Conn) func(context.Context, *wire.Request) {
-	return func(_ context.Context, r *wire.Request) {
+func (d *doorkeeper) subscribed(conn *wire.Conn) func(*wire.Request) {
+	return func(r *wire.Request) {
 		_ = conn.Write(r.Answer([]byte(`"s1"`), nil))
 		if r.Method == schema.MethodSubscribe {
 			_ = conn.Write(wire.AppendNotification(nil, schema.NotifyEvent, []byte(`{"subscription":"s1","result":`+mark1+`}`)))

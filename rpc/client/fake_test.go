@@ -1,7 +1,6 @@
 package client_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -36,18 +35,17 @@ func play(t *testing.T, scenes ...scene) *client.Client {
 			t.Error(err)
 			return
 		}
-		conns.Go(func() {
-			_ = conn.Serve(context.Background(), wire.Limits{}, func(_ context.Context, r *wire.Request) {
-				mu.Lock()
-				defer mu.Unlock()
-				if len(scenes) == 0 {
-					t.Errorf("one subscription too many: %s", r.Params)
-					return
-				}
-				scenes[0].answer(t, conn, r)
-				scenes = scenes[1:]
-			})
-		})
+		conns.Add(1)
+		conn.Serve(wire.Limits{}, func(r *wire.Request) {
+			mu.Lock()
+			defer mu.Unlock()
+			if len(scenes) == 0 {
+				t.Errorf("one subscription too many: %s", r.Params)
+				return
+			}
+			scenes[0].answer(t, conn, r)
+			scenes = scenes[1:]
+		}, func(error) { conns.Done() })
 	}))
 	c := dial(t, server.URL, client.Options{Reconnect: true, Backoff: quickly})
 	t.Cleanup(func() {

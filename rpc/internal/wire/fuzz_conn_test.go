@@ -2,7 +2,6 @@ package wire
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -54,7 +53,7 @@ func FuzzConn(f *testing.F) {
 		synctest.Test(t, func(t *testing.T) {
 			server, peer := pipe(t, Options{MaxMessage: fuzzMessage})
 			ended := make(chan error, 1)
-			go func() { ended <- server.Serve(context.Background(), Limits{Batch: fuzzBatch}, echo(server)) }()
+			server.Serve(Limits{Batch: fuzzBatch}, echo(server), func(err error) { ended <- err })
 			go func() {
 				for piece := range slices.Chunk(sent, int(chunk)+1) {
 					if _, err := peer.Write(piece); err != nil {
@@ -69,7 +68,7 @@ func FuzzConn(f *testing.F) {
 			d := owed(sent)
 			d.compare(t, received)
 			if err := <-ended; d.regular != (err == nil) || (d.close == CloseTooBig && !d.regular) != errors.Is(err, ErrTooBig) {
-				t.Fatalf("Serve returned %v after %+v", err, d)
+				t.Fatalf("Serve ended with %v after %+v", err, d)
 			}
 			_ = peer.Close()
 		})

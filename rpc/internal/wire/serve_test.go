@@ -16,19 +16,18 @@ import (
 )
 
 // echo answers every request with its params, or null.
-func echo(c *Conn) func(context.Context, *Request) {
-	return func(_ context.Context, r *Request) {
+func echo(c *Conn) func(*Request) {
+	return func(r *Request) {
 		if message := r.Answer(r.Params, nil); message != nil {
 			_ = c.Write(message)
 		}
 	}
 }
 
-// serving runs Serve on the next accepted connection; its result arrives on the channel.
-func serving(t *testing.T, ctx context.Context, c *Conn, accept func(context.Context, *Request)) <-chan error {
-	t.Helper()
+// serving runs Serve on the next accepted connection; how it ended arrives on the channel.
+func serving(c *Conn, accept func(*Request)) <-chan error {
 	ended := make(chan error, 1)
-	go func() { ended <- c.Serve(ctx, Limits{}, accept) }()
+	c.Serve(Limits{}, accept, func(err error) { ended <- err })
 	return ended
 }
 
@@ -36,7 +35,7 @@ func TestServeAnswersWhatLibrariesChokeOn(t *testing.T) {
 	url, accepted := serve(t, Options{})
 	client := dialRaw(t, url)
 	server := receive(t, accepted)
-	ended := serving(t, context.Background(), server, echo(server))
+	ended := serving(server, echo(server))
 	long := strings.Repeat("x", 70_000)
 	for _, test := range [][2]string{
 		{"\xff\xfe", badUTF8},
@@ -68,7 +67,7 @@ func TestServeKeepsOrder(t *testing.T) {
 	server, client := pair(t, Options{})
 	var got []string
 	finished := make(chan struct{})
-	ended := serving(t, context.Background(), server, func(_ context.Context, r *Request) {
+	ended := serving(server, func(r *Request) {
 		if got = append(got, r.Method); r.Method == "last" {
 			close(finished)
 		}
@@ -87,31 +86,28 @@ func TestServeKeepsOrder(t *testing.T) {
 
 func TestServeEndsBlockedAccept(t *testing.T) {
 	url, accepted := serve(t, Options{})
-	for name, end := range map[string]func(c *Conn, cancel func()){
-		"by Close":    func(c *Conn, _ func()) { _ = c.Close(CloseGoingAway, "") },
-		"by CloseNow": func(c *Conn, _ func()) { _ = c.CloseNow() },
-		"by ctx":      func(_ *Conn, cancel func()) { cancel() },
+	for name, end := range map[string]func(c *Conn){
+		"by Close":    func(c *Conn) { _ = c.Close(CloseGoingAway, "") },
+		"by CloseNow": func(c *Conn) { _ = c.CloseNow() },
 	} {
 		client := dialRaw(t, url, frame(0x80, opText, `{"jsonrpc":"2.0","method":"m"}`))
 		server := receive(t, accepted)
-		ctx, cancel := context.WithCancel(context.Background())
 		entered := make(chan struct{})
-		ended := serving(t, ctx, server, func(ctx context.Context, _ *Request) {
+		ended := serving(server, func(*Request) {
 			close(entered)
-			<-ctx.Done()
+			<-server.Done()
 		})
 		receive(t, entered)
-		if name != "by CloseNow" {
+		if name == "by Close" {
 			client.write(frame(0x80, opClose, "\x03\xe9")) // the peer's half of the handshake
 		}
-		end(server, cancel)
+		end(server)
 		if err := receive(t, ended); err != nil {
 			t.Error(name, err)
 		}
-		if name != "by CloseNow" {
+		if name == "by Close" {
 			client.expectClose(CloseGoingAway)
 		}
-		cancel()
 	}
 }
 
@@ -119,7 +115,7 @@ func TestServeSurvivesAPanic(t *testing.T) {
 	url, accepted := serve(t, Options{})
 	client := dialRaw(t, url)
 	server := receive(t, accepted)
-	ended := serving(t, context.Background(), server, func(context.Context, *Request) { panic("oh") })
+	ended := serving(server, func(*Request) { panic("oh") })
 	client.write(frame(0x80, opText, `{"jsonrpc":"2.0","method":"m","id":7}`))
 	client.expect(opText, `{"jsonrpc":"2.0","id":7,"error":{"code":-32603,"message":"Internal error","data":{"reason":"internal"}}}`)
 	client.expectClose(closeInternal)
@@ -144,7 +140,7 @@ func TestNothingIsLogged(t *testing.T) {
 	url, accepted := serve(t, Options{})
 	client := dialRaw(t, url, frame(0x80, opText, `{"result":1,"id":99}`), frame(0x80, opText, "junk"), frame(0xF0, opText, "x"))
 	server := receive(t, accepted)
-	if err := receive(t, serving(t, context.Background(), server, echo(server))); err == nil {
+	if err := receive(t, serving(server, echo(server))); err == nil {
 		t.Error("a breach of the protocol went unreported")
 	}
 	_ = client.Close()
@@ -157,7 +153,7 @@ func TestNothingIsLogged(t *testing.T) {
 
 func TestClientCalls(t *testing.T) {
 	server, conn := pair(t, Options{})
-	ended := serving(t, context.Background(), server, func(_ context.Context, r *Request) {
+	ended := serving(server, func(r *Request) {
 		switch r.Method {
 		case "fail":
 			_ = server.Write(r.Answer(nil, &Error{-32001, "no such task", json.RawMessage(`{"id": "x"}`)}))
@@ -166,7 +162,7 @@ func TestClientCalls(t *testing.T) {
 				[]byte(`{"jsonrpc":"2.0","id":"a","result":1}`), []byte(`{"jsonrpc":"2.0","id":4711,"result":1}`),
 				[]byte(`{"jsonrpc":"2.0","method":"ask","id":1}`), r.Answer([]byte("1"), nil))
 		default:
-			echo(server)(context.Background(), r)
+			echo(server)(r)
 		}
 	})
 	client := conn.Client(context.Background(), func(string, json.RawMessage) { t.Error("notified") })
@@ -226,7 +222,7 @@ func TestClientLearnsHowItEnded(t *testing.T) {
 	client := conn.Client(context.Background(), nil)
 	called := make(chan error, 1)
 	asked := make(chan struct{})
-	ended := serving(t, context.Background(), server, func(context.Context, *Request) { close(asked) })
+	ended := serving(server, func(*Request) { close(asked) })
 	go func() { called <- client.Call(context.Background(), "m", nil, nil) }()
 	receive(t, asked)
 	_ = server.Close(ClosePolicy, "revoked")
@@ -244,7 +240,7 @@ func TestClientLearnsHowItEnded(t *testing.T) {
 
 func TestClientEndsWithContext(t *testing.T) {
 	server, conn := pair(t, Options{})
-	ended := serving(t, context.Background(), server, echo(server))
+	ended := serving(server, echo(server))
 	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 	defer cancel()
 	client := conn.Client(ctx, nil)

@@ -6,39 +6,31 @@ import (
 	"errors"
 	"io"
 	"reflect"
+	"sync/atomic"
 
 	"github.com/sourcegraph/jsonrpc2"
 )
 
-// Serve reads requests from the connection and hands each to accept, one at a time and
-// in the order in which they arrived, until the connection ends. Requests with a Fault
-// come too, so that the caller answers everything in its own order.
+// Serve starts to read requests from the connection. It hands each to accept, one at a
+// time and in the order in which they arrived, until the connection ends. Requests with a
+// Fault come too, so that the caller answers everything in its own order.
 //
 // While accept runs nothing is read, which slows the peer down when it blocks and keeps
 // the peer's departure from being noticed: work belongs elsewhere. Answers are written by
-// the caller, with Request.Answer and Write, from any goroutine. accept's context ends
-// with the connection, and the connection ends with ctx, with CloseGoingAway.
+// the caller, with Request.Answer and Write, from any goroutine. An accept that may block
+// must give up when the connection is Done.
 //
 // A panic in accept is answered with an internal error and ends this connection alone.
 //
-// Serve returns when the connection is over and accept has returned for the last time:
-// nil for an ordinary end, else a PanicError or what Read returns. It may be called once,
-// and takes the place of Read.
-func (c *Conn) Serve(ctx context.Context, limits Limits, accept func(ctx context.Context, r *Request)) error {
-	s := &serverStream{conn: c, limits: limits, accept: accept, ended: make(chan struct{})}
-	loop := jsonrpc2.NewConn(ctx, s, s, jsonrpc2.SetLogger(silence{}))
-	select {
-	case <-loop.DisconnectNotify():
-	case <-c.done: // by Close, or a Write that failed: accept has to hear of it
-		_ = loop.Close()
-	}
-	<-s.ended
-	_ = c.CloseNow()
-	c.net.background.Wait()
-	if errors.Is(s.err, io.EOF) {
-		return nil
-	}
-	return s.err
+// ended is called once, when the connection is over and accept has returned for the last
+// time: with nil for an ordinary end, else with a PanicError or what Read returns. Serve
+// may be called once, and takes the place of Read.
+func (c *Conn) Serve(limits Limits, accept func(r *Request), ended func(err error)) {
+	s := &serverStream{conn: c, limits: limits, accept: accept, ended: ended}
+	loop := jsonrpc2.NewConn(context.Background(), s, s, jsonrpc2.SetLogger(silence{}))
+	// The library keeps a goroutine that waits to be closed, and one that reads until there
+	// is nothing to read. The second needs no first: this ends it, and leaves the reading.
+	_ = loop.Close()
 }
 
 // serverStream is the connection as the jsonrpc2 library sees it: a source of requests
@@ -51,14 +43,12 @@ func (c *Conn) Serve(ctx context.Context, limits Limits, accept func(ctx context
 type serverStream struct {
 	conn   *Conn
 	limits Limits
-	accept func(ctx context.Context, r *Request)
+	accept func(r *Request)
+	ended  func(err error)
 
-	queue   []*Request    // of a batch, not yet handed over
-	current *Request      // handed to the library, on its way to Handle
-	signal  reflect.Value // the library's own form of a request, once it has decoded one
-
-	err   error
-	ended chan struct{} // closed when ReadObject has returned an error, with err set
+	queue   []*Request // of a batch, not yet handed over
+	current *Request   // handed to the library, on its way to Handle
+	err     error      // why there is nothing more to read
 }
 
 var (
@@ -75,23 +65,49 @@ func (s *serverStream) ReadObject(v any) error {
 		}
 	}
 	if s.err != nil {
-		close(s.ended)
+		s.end()
 		return io.EOF // the library reports any other error to its logger
 	}
-	s.current, s.queue = s.queue[0], s.queue[1:]
+	s.current = s.queue[0]
+	if s.queue = s.queue[1:]; len(s.queue) == 0 {
+		s.queue = nil // its array would keep the request in memory
+	}
+	return signal(v)
+}
+
+// end tells that the connection is over. After a panic it is not quite yet.
+func (s *serverStream) end() {
+	_ = s.conn.Close(closeInternal, "")
+	s.conn.net.background.Wait()
+	if errors.Is(s.err, io.EOF) {
+		s.err = nil
+	}
+	s.ended(s.err)
+}
+
+// aRequest is some request in the library's own form, which it alone can make, and does
+// by decoding. All connections share it: nobody looks into it.
+var aRequest atomic.Pointer[reflect.Value]
+
+// signal makes v, which the library gave, a request, as if it had been decoded: that is a
+// tenth of what a request costs, and needs more stack than all that a reader does besides.
+func signal(v any) error {
 	message := reflect.ValueOf(v).Elem()
-	if s.signal.IsValid() {
-		message.Set(s.signal) // as if decoded, which is a tenth of what a request costs
+	if made := aRequest.Load(); made != nil {
+		message.Set(*made)
 		return nil
 	}
-	err := json.Unmarshal([]byte(`{"method":"","id":0}`), v)
-	s.signal = reflect.New(message.Type()).Elem()
-	s.signal.Set(message)
-	return err
+	if err := json.Unmarshal([]byte(`{"method":"","id":0}`), v); err != nil {
+		return err
+	}
+	made := reflect.New(message.Type()).Elem()
+	made.Set(message)
+	aRequest.Store(&made)
+	return nil
 }
 
 // Handle hands the request that was read last to accept.
-func (s *serverStream) Handle(ctx context.Context, _ *jsonrpc2.Conn, _ *jsonrpc2.Request) {
+func (s *serverStream) Handle(context.Context, *jsonrpc2.Conn, *jsonrpc2.Request) {
 	r := s.current
 	s.current = nil
 	defer func() {
@@ -103,14 +119,15 @@ func (s *serverStream) Handle(ctx context.Context, _ *jsonrpc2.Conn, _ *jsonrpc2
 			s.conn.beginClose(closeInternal, "internal error")
 		}
 	}()
-	s.accept(ctx, r)
+	s.accept(r)
 }
 
 // WriteObject is never called: answers do not go through the library.
 func (s *serverStream) WriteObject(any) error { return errors.ErrUnsupported }
 
-// Close is called by the library when the connection has ended or its context has.
-func (s *serverStream) Close() error { return s.conn.Close(CloseGoingAway, "") }
+// Close is called by the library when it will call nothing any more, see Serve. The
+// connection is closed by its owner.
+func (s *serverStream) Close() error { return nil }
 
 // silence keeps the library from logging what clients send.
 type silence struct{}
