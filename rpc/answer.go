@@ -57,7 +57,7 @@ func (s *session) logAnswer(r *wire.Request, err error, began time.Time) {
 		code == schema.CodeInternal { // what a store cannot do was logged when it began
 		level = zerolog.ErrorLevel
 	}
-	line := s.log.WithLevel(level)
+	line := s.line(s.server.log.WithLevel(level))
 	if r.Fault != nil {
 		line = line.Int("code", r.Fault.Code)
 	} else {
@@ -74,7 +74,7 @@ func (s *session) logAnswer(r *wire.Request, err error, began time.Time) {
 func (s *session) flush() {
 	if len(s.unsent) > 0 {
 		if err := s.send(s.unsent...); err != nil {
-			s.log.Debug().Err(err).Msg("write")
+			s.line(s.server.log.Debug()).Err(err).Msg("write")
 		}
 		clear(s.unsent)
 		s.unsent, s.bytes = s.unsent[:0], 0

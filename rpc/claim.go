@@ -64,18 +64,23 @@ func (s *session) wait(m *method, r *wire.Request, change schema.Change, began t
 	patience := change.Wait() // the change is the emitter's from now on
 	p := pendingWrite{r, m, s.server.config.Emitter.SubmitPatient(change), began}
 	s.patient = p.write
+	if s.waited == nil {
+		s.waited = make(chan pendingWrite)
+	}
+	waited := s.waited
 	go func() {
 		timer := time.NewTimer(patience)
 		defer timer.Stop()
 		select {
 		case <-p.write.Done():
 		case <-timer.C:
-		case <-s.stays.Done():
+		case <-s.ctx.Done():
+		case <-s.left:
 		case <-s.server.leaving:
 		}
 		s.server.config.Emitter.Withdraw(p.write)
 		<-p.write.Done()
-		s.waited <- p
+		waited <- p
 	}()
 }
 
@@ -121,7 +126,7 @@ func (s *session) giveBack(result json.RawMessage) {
 		task, err = schema.ParseTask(claimed.Task)
 	}
 	if err != nil { // cannot happen: the journal has encoded both
-		s.log.Error().Err(err).Msg("give a task back")
+		s.line(s.server.log.Error()).Err(err).Msg("give a task back")
 		return
 	}
 	s.server.config.Emitter.Submit(schema.Change{Origin: schema.OriginLease, Operations: []schema.Operation{{

@@ -28,12 +28,12 @@ func (s *session) expel() {
 	if s.leaves.Swap(true) {
 		return
 	}
-	s.leave()
+	close(s.left)
 	reason := wire.ReasonTokenNeeded
 	if s.holder != nil {
 		reason = wire.ReasonRevoked
 	}
-	s.log.Warn().Msg("connection closed: " + reason)
+	s.line(s.server.log.Warn()).Msg("connection closed: " + reason)
 	s.server.running.Go(func() {
 		cut := time.AfterFunc(expelWithin, func() { s.conn.CloseNow() })
 		defer cut.Stop()

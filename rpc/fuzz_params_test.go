@@ -11,11 +11,9 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"github.com/google/jsonschema-go/jsonschema"
-	"github.com/rs/zerolog"
-
 	"github.com/descartes-tasks/descartes/rpc/internal/wire"
 	"github.com/descartes-tasks/descartes/schema"
+	"github.com/google/jsonschema-go/jsonschema"
 )
 
 // FuzzParams gives any JSON to a method as its params. What the method takes is
@@ -61,7 +59,7 @@ func FuzzParams(f *testing.F) {
 	var page schema.ListResult
 	check(f, json.Unmarshal([]byte(p.call("task.list", `{"limit":1}`)), &page))
 	fill := strings.NewReplacer("EPOCH", d.emitter.Epoch(), `"PAGE"`, strconv.Quote(*page.NextPageToken))
-	s := newSession(d.Server, zerolog.Nop())
+	s := newSession(d.Server, 1)
 	f.Cleanup(s.cancel)
 	f.Fuzz(func(t *testing.T, i uint8, params []byte) {
 		params = []byte(fill.Replace(string(params)))

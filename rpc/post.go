@@ -37,8 +37,7 @@ func (s *Server) servePost(w http.ResponseWriter, r *http.Request) {
 	}
 	var answer []byte
 	session := &session{
-		server: s, log: s.log.With().Str("remote", r.RemoteAddr).Logger(), ctx: r.Context(), refuses: s.isDraining(),
-		remote: r.RemoteAddr, holder: holder, stays: r.Context(), waited: make(chan pendingWrite),
+		server: s, ctx: r.Context(), refuses: s.isDraining(), remote: r.RemoteAddr, holder: holder,
 	}
 	session.send = func(messages ...[]byte) error {
 		for _, m := range messages {

@@ -160,7 +160,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.draining = true
 		close(s.leaving)
 		for session := range s.sessions {
-			session.drain()
+			session.queue.wake()
 		}
 	}
 	s.mu.Unlock()
@@ -268,11 +268,11 @@ func (s *Server) serveWebSocket(w http.ResponseWriter, r *http.Request) {
 	conn, err := wire.Accept(w, r, wire.Options{MaxMessage: s.config.Limits.MaxMessage})
 	if err != nil {
 		s.dismiss(session) // Accept has answered the request
-		session.log.Debug().Str("error", shorten(err.Error())).Str("remote", r.RemoteAddr).Msg("handshake failed")
+		session.line(s.log.Debug()).Str("error", shorten(err.Error())).Str("remote", r.RemoteAddr).Msg("handshake failed")
 		return
 	}
-	visits := session.log.Sample(s.visits)
-	line := visits.Info().Str("remote", r.RemoteAddr)
+	visits := s.log.Sample(s.visits)
+	line := session.line(visits.Info()).Str("remote", r.RemoteAddr)
 	if session.holder != nil {
 		line = line.Str("token", session.holder.Name)
 	}
@@ -294,7 +294,7 @@ func (s *Server) admit(r *http.Request) (admitted *session, why *refusal) {
 		}
 	}
 	s.opened++
-	admitted = newSession(s, s.log.With().Int64("connection", s.opened).Logger())
+	admitted = newSession(s, s.opened)
 	admitted.remote, admitted.holder = r.RemoteAddr, holderOf(r)
 	s.sessions[admitted] = struct{}{}
 	s.running.Add(1)

@@ -23,11 +23,12 @@ const maxUnsent = 64 << 10
 // session is one connection, or one POST request: its requests, in order, and its
 // subscriptions.
 //
-// A connection has two goroutines: one reads frames and queues their requests
-// (accept), the other does the work (work). A subscription has one more.
+// A connection has a goroutine that reads frames and queues their requests (accept), and
+// while there is something to do another one that does it (work). A subscription has one
+// more.
 type session struct {
 	server *Server
-	log    zerolog.Logger
+	number int64         // of the connection, in the log; 0 for a POST request
 	remote string        // address of the peer
 	holder *schema.Token // that the peer came in by; nil where none is needed
 	source int64         // marks the changes of this connection; 0 for a POST request
@@ -35,29 +36,27 @@ type session struct {
 	cancel context.CancelFunc
 	conn   *wire.Conn                     // nil for a POST request
 	send   func(messages ...[]byte) error // writes to the peer
-	queue  chan *wire.Request             // closed when the peer sends no more
+	queue  inbox                          // over when the peer sends no more
 	slots  chan struct{}                  // one taken for each unanswered request; nil: unlimited
-	drains chan struct{}                  // closed when the server shuts down
-	stays  context.Context                // ends when the peer is gone, or may not stay
-	leave  context.CancelFunc             // ends stays
-	waited chan pendingWrite              // claims that have waited
 	leaves atomic.Bool                    // the peer may not stay: nothing more is done for it
+	left   chan struct{}                  // closed when leaves is set
 
 	// Owned by the goroutine that does the work.
-	refuses  bool            // writes, because the server shuts down
-	last     *wire.Request   // that was handled
-	pending  []pendingWrite  // submitted, not yet answered, in order
-	unsent   [][]byte        // answers not yet written
-	bytes    int             // of unsent
-	deferred []*subscription // to be started once the answer that tells their id is complete
-	starting []*subscription // to be started once unsent is written
-	waiting  int             // claims that wait for a task to become ready
-	patient  *emitter.Write  // the newest of them
-	binds    bool            // a claim may end with this connection
+	refuses  bool              // writes, because the server shuts down
+	last     *wire.Request     // that was handled
+	pending  []pendingWrite    // submitted, not yet answered, in order
+	unsent   [][]byte          // answers not yet written
+	bytes    int               // of unsent
+	deferred []*subscription   // to be started once the answer that tells their id is complete
+	starting []*subscription   // to be started once unsent is written
+	waiting  int               // claims that wait for a task to become ready
+	waited   chan pendingWrite // claims that have waited; nil until there are some
+	patient  *emitter.Write    // the newest of them
+	binds    bool              // a claim may end with this connection
 
 	turn          chan struct{} // of the subscriptions: see emitter.Spec
 	mu            sync.Mutex
-	subscriptions map[string]*subscription
+	subscriptions []*subscription
 	subscribed    int // subscriptions ever, which names them
 }
 
@@ -69,20 +68,16 @@ type pendingWrite struct {
 	began   time.Time
 }
 
-func newSession(server *Server, log zerolog.Logger) *session {
-	ctx, cancel := context.WithCancel(context.Background())
-	stays, leave := context.WithCancel(ctx)
-	inFlight := server.config.Limits.MaxInFlight
-	return &session{
-		server: server, log: log, ctx: ctx, cancel: cancel, stays: stays, leave: leave,
-		waited:        make(chan pendingWrite),
-		source:        rand.Int64(),
-		queue:         make(chan *wire.Request, inFlight),
-		slots:         make(chan struct{}, inFlight),
-		drains:        make(chan struct{}),
-		turn:          make(chan struct{}, 1),
-		subscriptions: make(map[string]*subscription),
+func newSession(server *Server, number int64) *session {
+	s := &session{
+		server: server, number: number, source: rand.Int64(),
+		queue: newInbox(),
+		slots: make(chan struct{}, server.config.Limits.MaxInFlight),
+		left:  make(chan struct{}),
+		turn:  make(chan struct{}, 1),
 	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
 }
 
 // start serves the connection until it ends. It does not wait for that.
@@ -93,26 +88,26 @@ func (s *session) start(conn *wire.Conn) {
 		s.expel()
 	}
 	s.server.mu.Unlock()
+	s.queue.open(s.work)
 	conn.Serve(wire.Limits{Batch: s.server.config.Limits.MaxBatch}, s.accept, s.end)
-	go func() {
-		defer s.server.dismiss(s)
-		s.work()
-		if s.binds {
-			s.server.config.Emitter.Abandon(s.source)
-		}
-		s.stopSubscriptions()
-		visits := s.log.Sample(s.server.visits)
-		visits.Info().Msg("disconnected")
-	}()
 }
 
-// end notes that the connection has ended: nothing is accepted any more.
+// line begins a line of the log that tells of whom it is. Loggers that know are half a
+// KiB for each connection.
+func (s *session) line(line *zerolog.Event) *zerolog.Event {
+	if s.number > 0 {
+		return line.Int64("connection", s.number)
+	}
+	return line.Str("remote", s.remote)
+}
+
+// end notes that the peer sends no more.
 func (s *session) end(err error) {
 	if err != nil {
-		s.log.Debug().Err(err).Msg("connection lost")
+		s.line(s.server.log.Debug()).Err(err).Msg("connection lost")
 	}
 	s.cancel()
-	close(s.queue)
+	s.queue.end()
 }
 
 // accept queues one request. It blocks while too many are unanswered, so that the
@@ -125,42 +120,74 @@ func (s *session) accept(r *wire.Request) {
 		s.cancel()
 		s.slots <- struct{}{}
 	}
-	s.queue <- r
+	s.queue.put(r)
 }
 
-// drain asks the session to finish what it has accepted and to close.
-func (s *session) drain() { close(s.drains) }
-
-// work handles requests, one after the other, until the peer sends no more. What
-// was accepted before the connection broke is still done: a script may well send
-// its writes and leave.
+// work handles requests, one after the other, until the peer sends no more, or nothing
+// for a while. What was accepted before the connection broke is still done: a script may
+// well send its writes and leave.
 func (s *session) work() {
-	drains := s.drains
+	leaving := s.server.leaving
+	idle := time.NewTimer(attention)
+	defer idle.Stop()
 	for {
 		var settled <-chan struct{}
 		if len(s.pending) > 0 {
 			settled = s.pending[0].write.Done()
 		}
-		if len(s.queue) == 0 && !closed(settled) {
+		if s.queue.len() == 0 && !closed(settled) {
 			s.flush() // before waiting: while there is more to do, answers gather
+			idle.Reset(attention)
 		}
 		select {
-		case r, open := <-s.queue:
-			if !open {
-				s.settleAll()
-				s.settleWaits()
+		case <-s.queue.ready:
+			if r, open := s.queue.take(); r != nil {
+				s.handle(r)
+			} else if !open {
+				s.conclude()
 				return
 			}
-			s.handle(r)
 		case <-settled:
 			s.settle()
 		case p := <-s.waited:
 			s.settleWait(p)
-		case <-drains:
-			drains = nil
+		case <-leaving:
+			leaving = nil
 			s.finish()
+		case <-idle.C:
+			if s.rest() {
+				return
+			}
 		}
 	}
+}
+
+// rest tells whether the goroutine that works may end, as there is nothing to do.
+func (s *session) rest() bool {
+	if len(s.pending) > 0 || len(s.unsent) > 0 || s.waiting > 0 {
+		return false
+	}
+	s.pending, s.unsent, s.patient = nil, nil, nil
+	if s.last != nil && !s.last.BatchOpen() {
+		s.last = nil
+	}
+	if len(s.deferred) == 0 {
+		s.deferred = nil
+	}
+	return s.queue.rest(s.server.leaving)
+}
+
+// conclude ends the session of a peer that sends no more.
+func (s *session) conclude() {
+	defer s.server.dismiss(s)
+	s.settleAll()
+	s.settleWaits()
+	if s.binds {
+		s.server.config.Emitter.Abandon(s.source)
+	}
+	s.stopSubscriptions()
+	visits := s.server.log.Sample(s.server.visits)
+	s.line(visits.Info()).Msg("disconnected")
 }
 
 func closed(c <-chan struct{}) bool {
@@ -172,13 +199,13 @@ func closed(c <-chan struct{}) bool {
 	}
 }
 
-// finish answers what was accepted and closes the connection; the queue is closed
-// by its reader soon after. Writes that come until then are not made: they could
+// finish answers what was accepted and closes the connection; its reader ends the
+// queue soon after. Writes that come until then are not made: they could
 // not be answered any more. A batch of which some is answered is answered whole,
 // with an error for each write that is not made.
 func (s *session) finish() {
-	for range len(s.queue) {
-		if r, open := <-s.queue; open {
+	for range s.queue.len() {
+		if r, _ := s.queue.take(); r != nil {
 			s.handle(r)
 		}
 	}
@@ -186,7 +213,7 @@ func (s *session) finish() {
 	s.settleWaits()
 	s.refuses = true
 	for s.last != nil && s.last.BatchOpen() {
-		r, open := <-s.queue
+		r, open := s.queue.next()
 		if !open {
 			break
 		}
@@ -195,7 +222,7 @@ func (s *session) finish() {
 	}
 	s.flush()
 	if err := s.conn.Close(wire.CloseGoingAway, "the server is shutting down"); err != nil {
-		s.log.Debug().Err(err).Msg("close")
+		s.line(s.server.log.Debug()).Err(err).Msg("close")
 	}
 }
 

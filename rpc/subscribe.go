@@ -2,9 +2,12 @@ package rpc
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/rs/zerolog"
 
 	"github.com/descartes-tasks/descartes/emitter"
 	"github.com/descartes-tasks/descartes/rpc/internal/wire"
@@ -60,7 +63,7 @@ func (s *session) newSubscription(method string) (*subscription, error) {
 		event, events = schema.NotifySubscription, schema.NotifySubscription
 	}
 	sub.single, sub.batched = notificationHead(event, sub.id), notificationHead(events, sub.id)
-	s.subscriptions[sub.id] = sub
+	s.subscriptions = append(s.subscriptions, sub)
 	return sub, nil
 }
 
@@ -107,8 +110,8 @@ func (s *session) flushSubscriptions(_ *wire.Request, p *schema.FlushParams) (an
 	s.flush() // a subscription that waits for its answer to be written has nothing to send before
 	s.mu.Lock()
 	var subs []*subscription
-	for id, sub := range s.subscriptions {
-		if p.Subscription == nil || *p.Subscription == id {
+	for _, sub := range s.subscriptions {
+		if p.Subscription == nil || *p.Subscription == sub.id {
 			subs = append(subs, sub)
 		}
 	}
@@ -127,8 +130,12 @@ func (s *session) flushSubscriptions(_ *wire.Request, p *schema.FlushParams) (an
 func (s *session) forget(id string) *subscription {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	sub := s.subscriptions[id]
-	delete(s.subscriptions, id)
+	i := slices.IndexFunc(s.subscriptions, func(sub *subscription) bool { return sub.id == id })
+	if i < 0 {
+		return nil
+	}
+	sub := s.subscriptions[i]
+	s.subscriptions = slices.Delete(s.subscriptions, i, i+1)
 	return sub
 }
 
@@ -208,11 +215,14 @@ func split(joined []byte, ends []int) [][]byte {
 // that, the connection ends too: the peer comes back with its last cursor.
 func (sub *subscription) Ended(err error) {
 	sub.session.forget(sub.id)
-	log := sub.session.log.With().Str("subscription", sub.id).Err(err).Logger()
-	if errors.Is(err, emitter.ErrResynced) || closed(sub.session.conn.Done()) {
-		log.Debug().Msg("subscription ended")
-		return
+	expected := errors.Is(err, emitter.ErrResynced) || closed(sub.session.conn.Done())
+	level := zerolog.ErrorLevel
+	if expected {
+		level = zerolog.DebugLevel
 	}
-	log.Error().Msg("subscription ended")
-	sub.session.conn.CloseNow()
+	line := sub.session.line(sub.session.server.log.WithLevel(level))
+	line.Str("subscription", sub.id).Err(err).Msg("subscription ended")
+	if !expected {
+		sub.session.conn.CloseNow()
+	}
 }
