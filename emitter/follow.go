@@ -28,42 +28,70 @@ var (
 	errUnreadable = errors.New("the journal cannot be read now")
 )
 
-// run is the goroutine of a subscription.
+// run is the goroutine of a subscription, until the first bookmark.
 func (s *Subscription) run() {
-	defer close(s.done)
 	s.sentAt = time.Now()
 	s.timer = time.NewTimer(s.emitter.config.BookmarkEvery)
-	defer s.timer.Stop()
-	err := s.follow()
+	if s.spec.Snapshot {
+		if err := s.snapshot(); err != nil {
+			s.end(err)
+			return
+		}
+	}
+	s.follow(rest{more: true})
+}
+
+// rest is what a subscription waits for between two rounds, see wait.
+type rest struct {
+	more    bool
+	changed <-chan struct{}
+	until   time.Time
+}
+
+// follow delivers until the subscription ends. The order of each round matters: first the
+// signal, then what is there, then the wait for that signal. In any other order an event
+// in between would be missed.
+//
+// Sending makes the stack grow, for good. A bookmark is sent to who has nothing to hear:
+// after it a new goroutine waits in place of this one, with a stack of 2 KiB.
+func (s *Subscription) follow(before rest) {
+	for {
+		err := s.wait(before.more, before.changed, before.until)
+		if err == nil {
+			before, err = s.round()
+		}
+		if err != nil {
+			s.end(err)
+			return
+		}
+		if s.quiet {
+			s.quiet = false
+			go s.follow(before)
+			return
+		}
+	}
+}
+
+// round delivers what is there, and tells what comes before the next round.
+func (s *Subscription) round() (rest, error) {
+	more, changed, err := s.advance()
+	switch {
+	case errors.Is(err, schema.ErrCompacted):
+		return rest{more: true}, s.resync()
+	case errors.Is(err, errUnreadable):
+		return rest{until: earlier(time.Now().Add(readRetry), s.deadline())}, nil
+	}
+	return rest{more, changed, s.deadline()}, err
+}
+
+// end is the last that the goroutine of a subscription does.
+func (s *Subscription) end(err error) {
+	defer close(s.done)
+	s.timer.Stop()
 	s.emitter.counts.held.Add(-int64(s.held))
 	if !errors.Is(err, errStopped) {
 		s.emitter.counts.remove(s)
 		s.sink.Ended(err)
-	}
-}
-
-// follow delivers until the subscription ends; the error says why. The order of
-// each round matters: first the signal, then what is there, then the wait for
-// that signal. In any other order an event in between would be missed.
-func (s *Subscription) follow() error {
-	if s.spec.Snapshot {
-		if err := s.snapshot(); err != nil {
-			return err
-		}
-	}
-	for {
-		more, changed, err := s.advance()
-		switch {
-		case errors.Is(err, schema.ErrCompacted):
-			err = s.resync()
-		case errors.Is(err, errUnreadable):
-			err = s.pause(s.deadline())
-		case err == nil:
-			err = s.wait(more, changed, s.deadline())
-		}
-		if err != nil {
-			return err
-		}
 	}
 }
 
@@ -199,6 +227,7 @@ func (s *Subscription) bookmark(live bool) error {
 	}
 	s.live = s.live || live
 	s.sentAt = time.Now()
+	s.quiet = true
 	return s.sink.Send([]Delivery{s.special(schema.Event{
 		ChangeType: schema.Bookmark, Live: live,
 		Cursor: schema.Cursor{Epoch: s.emitter.epoch, Seq: s.cursor()}.String(),
@@ -231,13 +260,20 @@ func (s *Subscription) countHeld() {
 // deadline is when there will be something to do even if nothing happens.
 func (s *Subscription) deadline() time.Time {
 	at := s.sentAt.Add(s.emitter.config.BookmarkEvery)
-	if end, any := s.fold.next(); any && end.Before(at) {
-		at = end
+	if end, any := s.fold.next(); any {
+		at = earlier(at, end)
 	}
-	if len(s.batch.waiting) > 0 && s.batch.by.Before(at) {
-		at = s.batch.by
+	if len(s.batch.waiting) > 0 {
+		at = earlier(at, s.batch.by)
 	}
 	return at
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // wait returns when there is something to do: at once if there is more, else
@@ -284,14 +320,4 @@ func (s *Subscription) answerFlush(sent chan<- int) error {
 	n, err := s.flush()
 	sent <- n
 	return err
-}
-
-// pause waits until the journal may be readable again, but not beyond a deadline
-// where there is one.
-func (s *Subscription) pause(deadline time.Time) error {
-	until := time.Now().Add(readRetry)
-	if !deadline.IsZero() && deadline.Before(until) {
-		until = deadline
-	}
-	return s.wait(false, nil, until)
 }

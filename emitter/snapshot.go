@@ -20,7 +20,7 @@ func (s *Subscription) snapshot() error {
 			last = ""
 			continue
 		case errors.Is(err, errUnreadable):
-			if err := s.pause(time.Time{}); err != nil {
+			if err := s.wait(false, nil, time.Now().Add(readRetry)); err != nil {
 				return err
 			}
 			continue

@@ -64,6 +64,7 @@ type Subscription struct {
 	held   int        // changes held back, as last counted
 	sent   int        // events sent so far
 	sentAt time.Time  // when something was last sent
+	quiet  bool       // the last that was sent is a bookmark, in this round
 	timer  *time.Timer
 }
 
