@@ -62,6 +62,7 @@ func (o Options) withDefaults() Options {
 type Conn struct {
 	net        *netConn
 	ws         *websocket.Conn
+	in         *bufio.Reader // the library's, of a server
 	maxMessage int64
 	alive      keepAlive
 
@@ -92,7 +93,10 @@ func Accept(w http.ResponseWriter, r *http.Request, o Options) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newConn(h.conn, ws, o), nil
+	c := newConn(h.conn, ws, o)
+	c.in = h.in
+	c.in.Reset(h.conn) // the library has put a reader of nothing in between
+	return c, nil
 }
 
 func newConn(n *netConn, ws *websocket.Conn, o Options) *Conn {
@@ -116,6 +120,7 @@ type hijacker struct {
 	http.ResponseWriter
 	options Options
 	conn    *netConn
+	in      *bufio.Reader
 }
 
 // Hijack implements http.Hijacker.
@@ -129,8 +134,10 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	early, _ := buffered.Reader.Peek(buffered.Reader.Buffered())
 	h.conn.prefix = append([]byte(nil), early...)
 	h.conn.open.Store(true)
-	const in, out = 1 << 10, 256 // out: one control frame, see netConn
-	return h.conn, bufio.NewReadWriter(bufio.NewReaderSize(h.conn, in), bufio.NewWriterSize(h.conn, out)), nil
+	h.conn.watch()
+	const in, out = 16, 256 // in: the header of a frame; out: one control frame, see netConn
+	h.in = bufio.NewReaderSize(h.conn, in)
+	return h.conn, bufio.NewReadWriter(h.in, bufio.NewWriterSize(h.conn, out)), nil
 }
 
 // chooseSubprotocol returns the offer to accept, as the list that the library wants.
@@ -172,7 +179,14 @@ func (c *Conn) Read() ([]byte, error) {
 	defer func() { <-c.reading }()
 	c.waiting.Store(c.net.clock())
 	defer c.waiting.Store(0)
-	message, err := c.readMessage()
+	var message []byte
+	var err error
+	if c.in != nil && c.in.Buffered() == 0 {
+		err = c.net.await()
+	}
+	if err == nil {
+		message, err = c.readMessage()
+	}
 	if err != nil {
 		err = c.ending(err)
 		if !errors.Is(err, io.EOF) {

@@ -4,11 +4,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 	"unicode/utf8"
 )
@@ -29,9 +29,15 @@ type netConn struct {
 	failed       func(error) // told of a write that failed outside of any caller
 	open         atomic.Bool // the handshake is over: Write is handed frames
 
-	prefix []byte       // read before the handshake was over; only Read touches it
-	heard  atomic.Int64 // clock of the last byte read
-	start  time.Time    // clock counts from here
+	prefix []byte          // read from the socket, not yet by the library; the reader's alone, as what follows
+	buffer *[inBuffer]byte // that prefix is in, of the pool; nil if it is in another one
+	own    []byte          // buffer of a connection that needs one to wait with
+	raw    syscall.RawConn // nil: a connection of that kind, see fill
+	try    func(fd uintptr) bool
+	tryErr error
+
+	heard atomic.Int64 // clock of the last byte read
+	start time.Time    // clock counts from here
 
 	// writing is the write lock. It is a channel so that one can stop waiting for it.
 	writing  chan struct{}
@@ -61,22 +67,19 @@ func (n *netConn) clock() int64 { return int64(time.Since(n.start)) + 1 }
 
 // Read reads from the socket, beginning with what was read from it before.
 func (n *netConn) Read(p []byte) (int, error) {
-	if len(n.prefix) > 0 {
-		k := copy(p, n.prefix)
-		if n.prefix = n.prefix[k:]; len(n.prefix) == 0 {
-			n.prefix = nil
+	if !n.client && len(p) < inBuffer {
+		if err := n.await(); err != nil {
+			return 0, err
 		}
-		return k, nil
+	}
+	if len(n.prefix) > 0 {
+		return n.take(p), nil
 	}
 	k, err := n.Conn.Read(p)
 	if k > 0 {
 		n.heard.Store(n.clock())
 	}
-	if err == io.EOF && n.open.Load() { //nolint:errorlint // an io.Reader returns it bare
-		// The library takes io.EOF between two fragments for the end of the message.
-		err = io.ErrUnexpectedEOF
-	}
-	return k, err
+	return k, n.ended(err)
 }
 
 // Write takes one control frame from the library. During a client's handshake it takes
