@@ -40,7 +40,7 @@ func TestConnectionIsAttendedWhenThereIsWork(t *testing.T) {
 			if n := d.attendants(); n < 2 {
 				t.Errorf("%d connections are attended just after a request", n)
 			}
-			time.Sleep(attention)
+			time.Sleep(2 * attention)
 			synctest.Wait()
 			if n := d.attendants(); n != 1 {
 				t.Errorf("%d connections are attended while one waits for a task", n)

@@ -128,8 +128,9 @@ func (s *session) accept(r *wire.Request) {
 // well send its writes and leave.
 func (s *session) work() {
 	leaving := s.server.leaving
-	idle := time.NewTimer(attention)
-	defer idle.Stop()
+	busy, idle := false, make(chan struct{}, 1)
+	tick := time.AfterFunc(attention, func() { idle <- struct{}{} }) // costs a request nothing, unlike a timer's channel
+	defer tick.Stop()
 	for {
 		var settled <-chan struct{}
 		if len(s.pending) > 0 {
@@ -137,11 +138,11 @@ func (s *session) work() {
 		}
 		if s.queue.len() == 0 && !closed(settled) {
 			s.flush() // before waiting: while there is more to do, answers gather
-			idle.Reset(attention)
 		}
 		select {
 		case <-s.queue.ready:
 			if r, open := s.queue.take(); r != nil {
+				busy = true
 				s.handle(r)
 			} else if !open {
 				s.conclude()
@@ -154,10 +155,12 @@ func (s *session) work() {
 		case <-leaving:
 			leaving = nil
 			s.finish()
-		case <-idle.C:
-			if s.rest() {
+		case <-idle:
+			if !busy && s.rest() {
 				return
 			}
+			busy = false
+			tick.Reset(attention)
 		}
 	}
 }
