@@ -18,13 +18,13 @@ const maxFoldBytes = 4 << 20
 // window ends, which opens the next one. A fold belongs to one subscription and
 // is used by its goroutine alone; times are given to it.
 type fold struct {
-	length time.Duration // of a window; 0: every change goes out at once
-	tasks  map[string]*window
-	ending *list.List // of *window, the next to end in front: all are equally long
-	held   *list.List // of *window that hold something, by first counted Seq
-	bytes  int        // of the items that windows hold
-	count  int        // changes that windows hold and that count
-	told   int64      // see newFold
+	length time.Duration      // of a window; 0: every change goes out at once
+	tasks  map[string]*window // nil until there is one
+	ending list.List          // of *window, the next to end in front: all are equally long
+	held   list.List          // of *window that hold something, by first counted Seq
+	bytes  int                // of the items that windows hold
+	count  int                // changes that windows hold and that count
+	told   int64              // see newFold
 }
 
 // window is the time after a sent event in which changes of its task are folded.
@@ -64,7 +64,7 @@ type folded struct {
 // connection before this one, of any state up to the place told: it ignores what
 // it is told again, but not that a task has left since.
 func newFold(length time.Duration, told int64) *fold {
-	return &fold{length: length, told: told, tasks: make(map[string]*window), ending: list.New(), held: list.New()}
+	return &fold{length: length, told: told}
 }
 
 // add takes the next event of the journal and gives what is to be sent of it now.
@@ -183,6 +183,9 @@ func (f *fold) open(now time.Time, task string) {
 		return
 	}
 	w := &window{task: task, end: now.Add(f.length)}
+	if f.tasks == nil {
+		f.tasks = make(map[string]*window)
+	}
 	w.inEnding = f.ending.PushBack(w)
 	f.tasks[task] = w
 }

@@ -41,6 +41,7 @@ func (s *session) reply(r *wire.Request, result json.RawMessage, err error, bega
 		if sub.request.BatchOpen() {
 			later = append(later, sub)
 		} else {
+			sub.request = nil
 			s.starting = append(s.starting, sub)
 		}
 	}

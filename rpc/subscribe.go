@@ -22,11 +22,11 @@ const maxWrite = 56 << 10
 // into notifications.
 type subscription struct {
 	session *session
-	request *wire.Request // that made it
+	request *wire.Request // that made it; nil once it is answered
 	id      string
 	cursor  *emitter.Subscription
-	single  []byte // everything in front of one event
-	batched []byte // everything in front of a batch
+	event   string // method of the notification of one event
+	events  string // and of a batch
 }
 
 func (s *session) subscribe(r *wire.Request, p *schema.SubscribeParams) (any, error) {
@@ -57,20 +57,22 @@ func (s *session) newSubscription(method string) (*subscription, error) {
 		return nil, schema.LimitExceeded("subscriptions", int64(limit))
 	}
 	s.subscribed++
-	sub := &subscription{session: s, id: "s" + strconv.Itoa(s.subscribed)}
-	event, events := schema.NotifyEvent, schema.NotifyEvents
-	if method != schema.MethodSubscribe {
-		event, events = schema.NotifySubscription, schema.NotifySubscription
+	sub := &subscription{
+		session: s, id: "s" + strconv.Itoa(s.subscribed), event: schema.NotifyEvent, events: schema.NotifyEvents,
 	}
-	sub.single, sub.batched = notificationHead(event, sub.id), notificationHead(events, sub.id)
+	if method != schema.MethodSubscribe {
+		sub.event, sub.events = schema.NotifySubscription, schema.NotifySubscription
+	}
 	s.subscriptions = append(s.subscriptions, sub)
 	return sub, nil
 }
 
-// notificationHead gives a notification up to its result. The ids are made of
-// letters and digits.
-func notificationHead(method, id string) []byte {
-	return []byte(`{"jsonrpc":"2.0","method":"` + method + `","params":{"subscription":"` + id + `","result":`)
+// appendHead appends a notification up to its result. The ids are made of letters and
+// digits.
+func (sub *subscription) appendHead(dst []byte, method string) []byte {
+	dst = append(append(dst, `{"jsonrpc":"2.0","method":"`...), method...)
+	dst = append(append(dst, `","params":{"subscription":"`...), sub.id...)
+	return append(dst, `","result":`...)
 }
 
 func (s *session) spec(p *schema.SubscribeParams) emitter.Spec {
@@ -157,14 +159,14 @@ var buffers = sync.Pool{New: func() any { return new([]byte) }}
 // Send writes each event as one notification, several in one socket write.
 func (sub *subscription) Send(events []emitter.Delivery) error {
 	return sub.write(len(events), func(dst []byte, i int) []byte {
-		return append(events[i].Append(append(dst, sub.single...)), "}}"...)
+		return append(events[i].Append(sub.appendHead(dst, sub.event)), "}}"...)
 	})
 }
 
 // SendBatch writes one notification with all events of the batch.
 func (sub *subscription) SendBatch(b emitter.Batch) error {
 	return sub.write(1, func(dst []byte, _ int) []byte {
-		dst = append(append(append(append(dst, sub.batched...), `{"batch_id":"`...), b.ID...), `","timestamp":`...)
+		dst = append(append(append(sub.appendHead(dst, sub.events), `{"batch_id":"`...), b.ID...), `","timestamp":`...)
 		dst = append(strconv.AppendInt(dst, b.Timestamp, 10), `,"events":[`...)
 		for i := range b.Events {
 			if i > 0 {

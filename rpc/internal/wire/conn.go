@@ -135,7 +135,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	h.conn.prefix = append([]byte(nil), early...)
 	h.conn.open.Store(true)
 	h.conn.watch()
-	const in, out = 16, 256 // in: the header of a frame; out: one control frame, see netConn
+	const in, out = 16, 2 + maxControl // in: the header of a frame; out: one control frame, see netConn
 	h.in = bufio.NewReaderSize(h.conn, in)
 	return h.conn, bufio.NewReadWriter(h.in, bufio.NewWriterSize(h.conn, out)), nil
 }
