@@ -95,7 +95,7 @@ func TestCompletionInShells(t *testing.T) {
 			s := startShell(t, strings.Fields(start.command)...)
 			s.types(start.load+"; printf '%s%s\\n' REA DY\r", "READY")
 			for typed, becomes := range map[string]string{ // at its beginning: print the words of the line instead
-				"lis\t--order ti\t--priority=hi\t--asc\t":        ":list:--order:title:--priority=high:--asc",
+				"lis\t--order ti\t--priority=hi\t--asc\t":      ":list:--order:title:--priority=high:--asc",
 				"upd\tmy:re\t--depends-on=" + id[28:32] + "\t": ":update:my:read.me:--depends-on=" + id[28:],
 			} {
 				s.types("descartes "+typed+"\x01printf ':%s' \r", ":descartes"+becomes)

@@ -57,6 +57,9 @@ func createGroups(ctx context.Context, cmd *cli.Command, c *client.Client, group
 		results, err := apply(ctx, c, g.operations)
 		if err != nil {
 			bar.close()
+			if cmd.Bool("json") {
+				return err // as the daemon said it
+			}
 			return groupError(err, g, made)
 		}
 		for _, created := range results {

@@ -20,7 +20,7 @@ func historyCommand() *cli.Command {
 			"it is named by its whole id.",
 		Flags: append(clientFlags(),
 			&cli.StringFlag{Name: "since", Usage: "begin after `CURSOR`"},
-			&cli.Int64Flag{Name: "limit", Usage: "end after this many events; what follows is told then"},
+			&cli.Int64Flag{Name: "limit", Usage: "end after `N` events, and tell how to go on"},
 			jsonFlag()),
 		OnUsageError: onUsageError,
 		Action:       failing(history),

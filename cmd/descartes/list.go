@@ -22,7 +22,7 @@ func listCommand() *cli.Command {
 			"command takes.",
 		Flags: append(append(clientFlags(), filterFlags()...),
 			&cli.StringFlag{Name: "order", Value: string(schema.ByCreatedAt), Usage: "`ORDER`: created_at, updated_at, priority or title; - in front: descending"},
-			&cli.Int64Flag{Name: "limit", Value: schema.DefaultLimit, Usage: "at most this many"},
+			&cli.Int64Flag{Name: "limit", Value: schema.DefaultLimit, Usage: "at most `N`"},
 			&cli.BoolFlag{Name: "all", Usage: "however many there are"},
 			jsonFlag()),
 		OnUsageError: onUsageError,
@@ -35,7 +35,7 @@ func filterFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringSliceFlag{Name: "status", Usage: "those of `STATUS`, that is " + words(schema.Statuses()) + " (repeatable)"},
 		&cli.StringSliceFlag{Name: "assigned-to", Usage: "those of `NAME` (repeatable)"},
-		&cli.BoolFlag{Name: "unassigned", Usage: "those of nobody, too if --assigned-to is given"},
+		&cli.BoolFlag{Name: "unassigned", Usage: "those of nobody, besides those of --assigned-to"},
 		&cli.StringFlag{Name: "priority", Usage: "those of `PRIORITY` and above, that is " + words(schema.Priorities())},
 		&cli.BoolFlag{Name: "ready", Usage: "those that can be begun; --ready=false: those that cannot"},
 		&cli.StringFlag{Name: "text", Usage: "those that have `WORDS`, as arguments do"},

@@ -154,6 +154,9 @@ func TestCreateMany(t *testing.T) {
 			t.Errorf("%.40q: %d %q, want %d %q", test.in, r.code, r.errors, test.code, test.says)
 		}
 	}
+	if r := descartesIn(t, "new\n{\"id\":\"dry\",\"title\":\"again\"}", "create", "-", "--json"); r.code != 1 || !strings.HasPrefix(r.errors, "error -32003 task_exists: ") || !strings.Contains(r.errors, `"index":1`) {
+		t.Errorf("%+v", r)
+	}
 	if r := descartes(t, "list", "--all"); strings.Count(r.out, "\n") != 1003 {
 		t.Errorf("%d tasks", strings.Count(r.out, "\n"))
 	}

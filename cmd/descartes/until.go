@@ -53,14 +53,14 @@ func readUntil(cmd *cli.Command, p *schema.SubscribeParams) (*until, error) {
 	if err := u.filter.Validate(); err != nil {
 		return nil, usageError("--until: %w", err)
 	}
-	u.ask(cmd, p)
+	u.ask(p)
 	return u, nil
 }
 
 // ask completes what is asked of the daemon: the present state of tasks that are named,
 // so that nothing can happen between asking for it and watching; and every change, as
 // one that is folded into the next would not be seen.
-func (u *until) ask(cmd *cli.Command, p *schema.SubscribeParams) {
+func (u *until) ask(p *schema.SubscribeParams) {
 	if p.DebounceMS == nil {
 		p.DebounceMS = new(int64)
 	}

@@ -30,7 +30,7 @@ func watchCommand() *cli.Command {
 			&cli.StringFlag{Name: "filter", Usage: "only what matches, as `JSON`: '{\"status\":[\"todo\"]}'"},
 			&cli.DurationFlag{Name: "debounce", Usage: "fold the changes of one task within this window; 0s: none", Value: -1, DefaultText: "the daemon's"},
 			&cli.StringFlag{Name: "until", Usage: "end when `WHAT` is so: todo, in_progress, blocked, done, ready, or a filter as JSON"},
-			&cli.Int64Flag{Name: "count", Usage: "end after this many events"},
+			&cli.Int64Flag{Name: "count", Usage: "end after `N` events"},
 			&cli.DurationFlag{Name: "timeout", Usage: "end after this long"},
 		),
 		OnUsageError: onUsageError,
