@@ -31,7 +31,7 @@ type frameFigures struct{ PerSecond, Worst, Took, Busy float64 }
 
 // String tells them; the processor time of the page's thread is the same on a busy machine.
 func (f frameFigures) String() string {
-	return fmt.Sprintf("%.0f frames per second, the longest %.0f ms; the page was busy for %.0f ms of each second", f.PerSecond, f.Worst, f.Busy/f.Took*1e6)
+	return fmt.Sprintf("%.0f frames per second, the longest %.0f ms; %.1f ms of processor time for each", f.PerSecond, f.Worst, f.Busy*1e6/(f.PerSecond*f.Took))
 }
 
 func (w *window) framesDuring(do func()) (f frameFigures) {
