@@ -80,7 +80,7 @@ func BenchmarkSend(b *testing.B) {
 	<-k.done
 	cursor.Stop()
 	session := &session{send: func(...[]byte) error { return nil }}
-	sub := &subscription{session: session, id: "s1", single: notificationHead(schema.NotifyEvent, "s1")}
+	sub := &subscription{session: session, id: "s1", event: schema.NotifyEvent}
 	for _, events := range []int{1, most} {
 		b.Run(fmt.Sprint("events=", events), func(b *testing.B) {
 			b.ReportAllocs()

@@ -48,7 +48,7 @@ func TestConnectionIsAttendedWhenThereIsWork(t *testing.T) {
 		}
 		leaver.conn.CloseNow()
 		synctest.Wait()
-		if n := d.connections(); n != 3 {
+		if n := d.Connections(); n != 3 {
 			t.Errorf("%d connections after one of four has left", n)
 		}
 		waiter.conn.CloseNow()
