@@ -26,6 +26,16 @@ type transaction struct {
 	open    map[string]int // what tasks wait for: see turn
 }
 
+// beginWriting tells the triggers, where they are asked, that the daemon writes, and finds
+// the newest seq. UPDATE … RETURNING would be both at once, but copies pages like a
+// savepoint.
+func (t *transaction) beginWriting() error {
+	if err := t.start.exec(nil); err != nil {
+		return err
+	}
+	return t.lastSeq.QueryRow().Scan(&t.seq)
+}
+
 // apply makes one change, or leaves nothing of it. The error is one of the whole
 // group: SQLite could not use the file, and may have given up the transaction, or the
 // change failed halfway (halfwayError) and only a rollback takes its half back.

@@ -23,14 +23,19 @@ func typical(n int) schema.Operation {
 
 // BenchmarkApply measures groups of creations; an op is one creation.
 // BenchmarkBare is what they would cost if they were two INSERT statements each.
-func BenchmarkApply(b *testing.B) {
+func BenchmarkApply(b *testing.B) { benchmarkApply(b, groupSize) }
+
+// BenchmarkApplyOne measures creations that come alone.
+func BenchmarkApplyOne(b *testing.B) { benchmarkApply(b, 1) }
+
+func benchmarkApply(b *testing.B, size int) {
 	d, err := Open(b.Context(), Config{Path: filepath.Join(b.TempDir(), "bench.db")})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer d.Close()
 	for n := 0; b.Loop(); {
-		changes := make([]schema.Change, groupSize)
+		changes := make([]schema.Change, size)
 		for i := range changes {
 			changes[i] = change(typical(n))
 			changes[i].Operations[0].FreshID = true
@@ -40,7 +45,7 @@ func BenchmarkApply(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*groupSize), "ns/write")
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*size), "ns/write")
 }
 
 // BenchmarkApplyUpdate measures groups of updates of tasks that are there.

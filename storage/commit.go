@@ -3,6 +3,7 @@ package storage
 import (
 	"cmp"
 	"context"
+	"database/sql/driver"
 	"errors"
 	"time"
 
@@ -168,7 +169,7 @@ func (d *DB) rollback() { _ = d.exec("ROLLBACK") }
 func (d *DB) applyAll(changes []schema.Change, left map[int]error) ([]schema.Outcome, []schema.Event, error) {
 	t := &transaction{statements: d.write, conn: d.writer, events: make([]schema.Event, 0, len(changes))}
 	outcomes := make([]schema.Outcome, len(changes))
-	if err := t.begin.QueryRow().Scan(&t.seq); err != nil {
+	if err := t.beginWriting(); err != nil {
 		return outcomes, nil, err
 	}
 	for i := range changes {
@@ -184,7 +185,7 @@ func (d *DB) applyAll(changes []schema.Change, left map[int]error) ([]schema.Out
 		// Refused, or nothing that changes anything: not worth an fsync.
 		return outcomes, nil, d.exec("ROLLBACK")
 	}
-	if _, err := t.end.Exec(t.seq); err != nil {
+	if err := t.end.exec([]driver.Value{t.seq}); err != nil {
 		return outcomes, nil, err
 	}
 	return outcomes, t.events, d.commit()

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"database/sql/driver"
 	"encoding/json"
 	"iter"
 
@@ -58,7 +59,7 @@ func (d *DB) importAll(ctx context.Context, drafts iter.Seq2[*schema.Draft, erro
 		statements: d.write,
 		change:     &schema.Change{At: d.config.Now().UnixMilli(), Origin: schema.OriginRPC},
 	}
-	if err := t.begin.QueryRow().Scan(&t.seq); err != nil {
+	if err := t.beginWriting(); err != nil {
 		return done, err
 	}
 	first := t.seq
@@ -77,7 +78,7 @@ func (d *DB) importAll(ctx context.Context, drafts iter.Seq2[*schema.Draft, erro
 	if t.seq == first {
 		return done, d.exec("ROLLBACK")
 	}
-	if _, err := t.end.Exec(t.seq); err != nil {
+	if err := t.end.exec([]driver.Value{t.seq}); err != nil {
 		return done, err
 	}
 	return done, d.commit()

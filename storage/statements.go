@@ -14,7 +14,7 @@ const claimOrder = claimRank + `, created_at, num`
 
 // statements are those of the writer's connection.
 type statements struct {
-	dataVersion, begin, end                                            *sql.Stmt
+	dataVersion, lastSeq                                               *sql.Stmt
 	document, presentOrAwaited, statusOf                               *sql.Stmt
 	deleteTask                                                         *sql.Stmt
 	insertEdge, deleteEdges, dependenciesOf, dependentsOf, blocked     *sql.Stmt
@@ -26,15 +26,14 @@ type statements struct {
 	index, setIndexed, candidates                                      *sql.Stmt
 	nextReady, leaseOf, setLease, dropLease                            *sql.Stmt
 
-	beginNow, commitNow                 *rawStatement
+	beginNow, commitNow, start, end     *rawStatement
 	insertTask, updateTask, insertEvent *rawStatement
 }
 
 func (s *statements) table() []statement {
 	return []statement{
 		{&s.dataVersion, `PRAGMA data_version`},
-		{&s.begin, `UPDATE journal_state SET writer = 1 RETURNING last_seq`},
-		{&s.end, `UPDATE journal_state SET writer = 0, last_seq = ?`},
+		{&s.lastSeq, `SELECT last_seq FROM journal_state`},
 		{&s.savepoint, `SAVEPOINT change`},
 		{&s.releaseSavepoint, `RELEASE change`},
 		{&s.rollbackSavepoint, `ROLLBACK TO change`},
@@ -92,6 +91,8 @@ func (s *statements) commitTable() []rawText {
 // rawTable is that of the other statements past database/sql.
 func (s *statements) rawTable() []rawText {
 	return []rawText{
+		{&s.start, `UPDATE journal_state SET writer = 1`},
+		{&s.end, `UPDATE journal_state SET writer = 0, last_seq = ?`},
 		{&s.insertTask, `INSERT INTO tasks (` + taskColumns + `, id, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
 		{&s.updateTask, `UPDATE tasks SET (` + taskColumns + `) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) WHERE id = ?`},
 		{&s.insertEvent, `INSERT INTO journal (` + eventColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
