@@ -2,6 +2,8 @@ package wire
 
 import (
 	"bytes"
+	"context"
+	"encoding/json"
 	"strings"
 	"testing"
 )
@@ -86,4 +88,24 @@ func BenchmarkRead(b *testing.B) {
 		}
 	}
 	_ = server.CloseNow()
+}
+
+// BenchmarkCall: one call after the other, with 400 bytes of params and 600 of result; both
+// ends are in it.
+func BenchmarkCall(b *testing.B) {
+	server, end := pair(b, Options{})
+	result := []byte(`{"result":"` + strings.Repeat("x", 600) + `"}`)
+	ended := make(chan error, 1)
+	server.Serve(Limits{}, func(r *Request) { _ = server.Write(r.Answer(result, nil)) }, func(err error) { ended <- err })
+	client := end.Client(context.Background(), func(string, json.RawMessage) {})
+	params := []byte(`{"description":"` + strings.Repeat("x", 400) + `"}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		var answer json.RawMessage
+		if err := client.Call(b.Context(), "task.create", params, &answer); err != nil || len(answer) != len(result) {
+			b.Fatal(answer, err)
+		}
+	}
+	_ = client.Close()
+	<-ended
 }

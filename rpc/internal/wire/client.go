@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"strconv"
 	"sync"
 	"sync/atomic"
 
@@ -46,12 +47,14 @@ func (c *Conn) Client(ctx context.Context, onNotification func(method string, pa
 // errors are ErrClosed when the connection ended before the answer (Err says how; the
 // method may have been run), ctx's, and those of encoding/json.
 func (c *Client) Call(ctx context.Context, method string, params json.RawMessage, result any) error {
-	id := jsonrpc2.ID{Num: c.stream.calls.Add(1)}
-	if params != nil {
-		c.stream.params.Store(id.Num, params)
-		defer c.stream.params.Delete(id.Num)
+	id := jsonrpc2.ID{Num: c.stream.made.Add(1)}
+	one := &call{params: params, result: null}
+	c.stream.calls.Store(id.Num, one)
+	defer c.stream.calls.Delete(id.Num)
+	err := c.loop.Call(ctx, method, nil, nil, jsonrpc2.PickID(id))
+	if err == nil {
+		return one.decode(result)
 	}
-	err := c.loop.Call(ctx, method, nil, result, jsonrpc2.PickID(id))
 	if e, ok := errors.AsType[*jsonrpc2.Error](err); ok {
 		answer := &Error{Code: int(e.Code), Message: e.Message}
 		if e.Data != nil {
@@ -63,6 +66,24 @@ func (c *Client) Call(ctx context.Context, method string, params json.RawMessage
 		return ErrClosed
 	}
 	return err
+}
+
+// call is one under way.
+type call struct {
+	params json.RawMessage
+	result json.RawMessage // set before the library learns of the answer
+}
+
+func (c *call) decode(result any) error {
+	switch result := result.(type) {
+	case nil:
+		return nil
+	case *json.RawMessage:
+		*result = c.result
+		return nil
+	default:
+		return json.Unmarshal(c.result, result)
+	}
 }
 
 // Done is closed when the connection is over and the last notification handed over.
@@ -94,8 +115,10 @@ type clientStream struct {
 	conn   *Conn
 	notify func(method string, params json.RawMessage)
 
-	calls  atomic.Uint64 // ever made, which numbers them
-	params sync.Map      // by number, of calls: the library would encode them thrice, and escape them
+	made  atomic.Uint64 // calls ever, which numbers them
+	calls sync.Map      // under way, by number: their params and results go past the library, which would
+	// encode the first thrice, and escape them, and read the second six times
+	object []byte // what the library gets to decode in place of an answer
 
 	err   error
 	ended chan struct{} // closed when ReadObject has returned an error, with err set
@@ -107,9 +130,11 @@ var _ jsonrpc2.ObjectStream = (*clientStream)(nil)
 func (s *clientStream) ReadObject(v any) error {
 	for {
 		message, err := s.conn.Read()
-		if err == nil && !s.handled(message) {
-			err = json.Unmarshal(message, v)
-			if err == nil {
+		if err == nil {
+			if message = s.handle(message); message == nil {
+				continue
+			}
+			if err = json.Unmarshal(message, v); err == nil {
 				return nil
 			}
 		}
@@ -122,27 +147,44 @@ func (s *clientStream) ReadObject(v any) error {
 	}
 }
 
-// handled deals with everything but an answer to one of our calls, whose ids are numbers.
-// What is no JSON-RPC is dropped: there is nobody to tell.
-func (s *clientStream) handled(message []byte) bool {
+// handle deals with a message, and gives what the library has to know of it, if anything:
+// that one of our calls, whose ids are numbers, is answered. What is no JSON-RPC is
+// dropped: there is nobody to tell.
+func (s *clientStream) handle(message []byte) []byte {
 	if !json.Valid(message) {
-		return true
+		return nil
 	}
 	message = bytes.TrimSpace(message)
 	if !isObject(message) {
-		return true
+		return nil
 	}
 	e := readEnvelope(message)
 	switch {
-	case e.method == nil:
-		return !e.answer || e.id == nil || !isNumber(e.id)
-	case e.id == nil && isString(e.method):
+	case e.method == nil && e.answer && e.id != nil && isNumber(e.id):
+		return s.answered(message, &e)
+	case e.method != nil && e.id == nil && isString(e.method):
 		if e.params != nil && isNull(e.params) {
 			e.params = nil
 		}
 		s.notify(string(schema.Unquote(e.method)), e.params)
 	}
-	return true
+	return nil
+}
+
+// answered keeps the result of a call, and gives an answer without it. An error is left to
+// the library.
+func (s *clientStream) answered(message []byte, e *envelope) []byte {
+	if e.failed {
+		return message
+	}
+	if number, err := strconv.ParseUint(string(e.id), 10, 64); err == nil {
+		// Taken out: a second answer must not change what the caller reads meanwhile.
+		if one, ok := s.calls.LoadAndDelete(number); ok && e.result != nil {
+			one.(*call).result = e.result
+		}
+	}
+	s.object = append(append(append(s.object[:0], `{"id":`...), e.id...), `,"result":0}`...)
+	return s.object
 }
 
 // WriteObject sends a call, with its params.
@@ -151,13 +193,13 @@ func (s *clientStream) WriteObject(v any) error {
 	if err != nil {
 		return err
 	}
-	var call struct{ ID uint64 }
-	if err := json.Unmarshal(message, &call); err != nil {
+	var sent struct{ ID uint64 }
+	if err := json.Unmarshal(message, &sent); err != nil {
 		return err
 	}
-	if params, ok := s.params.Load(call.ID); ok {
+	if one, ok := s.calls.Load(sent.ID); ok && one.(*call).params != nil {
 		message = append(message[:len(message)-1], `,"params":`...)
-		message = append(append(message, params.(json.RawMessage)...), '}')
+		message = append(append(message, one.(*call).params...), '}')
 	}
 	return s.conn.Write(message)
 }

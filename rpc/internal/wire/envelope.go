@@ -109,8 +109,9 @@ func (r *Request) parse(value []byte) bool {
 
 // envelope is the outermost members of an object, raw, nil where absent.
 type envelope struct {
-	version, id, method, params []byte
-	answer                      bool // a result or an error is there
+	version, id, method, params, result []byte
+	answer                              bool // a result or an error is there
+	failed                              bool // an error that is not null is
 }
 
 func readEnvelope(object []byte) (e envelope) {
@@ -126,8 +127,10 @@ func readEnvelope(object []byte) (e envelope) {
 			e.method = value
 		case "params":
 			e.params = value
-		case "result", "error":
-			e.answer = true
+		case "result":
+			e.result, e.answer = value, true
+		case "error":
+			e.answer, e.failed = true, !isNull(value)
 		}
 	}
 	return e

@@ -160,7 +160,12 @@ func TestClientCalls(t *testing.T) {
 		case "odd": // what a client must live with
 			_ = server.Write([]byte(`junk`), []byte(`[]`), []byte(`{"jsonrpc":"2.0","id":null,"error":{"code":1,"message":"m"}}`),
 				[]byte(`{"jsonrpc":"2.0","id":"a","result":1}`), []byte(`{"jsonrpc":"2.0","id":4711,"result":1}`),
-				[]byte(`{"jsonrpc":"2.0","method":"ask","id":1}`), r.Answer([]byte("1"), nil))
+				[]byte(`{"jsonrpc":"2.0","method":"ask","id":1}`), r.Answer([]byte("1"), nil),
+				fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%s,"result":2}`, r.ID))
+		case "old": // as version 1 of JSON-RPC has it
+			_ = server.Write(fmt.Appendf(nil, `{"id":%s,"error":null,"result":"old"}`, r.ID))
+		case "nothing":
+			_ = server.Write(fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%s,"result":null}`, r.ID))
 		default:
 			echo(server)(r)
 		}
@@ -180,8 +185,18 @@ func TestClientCalls(t *testing.T) {
 	if e, ok := errors.AsType[*Error](err); !ok || e.Code != -32001 || e.Message != "no such task" || string(e.Data) != `{"id": "x"}` {
 		t.Error(err)
 	}
+	for method, want := range map[string]string{"odd": "1", "old": `"old"`, "nothing": "null"} {
+		var got json.RawMessage
+		if err := client.Call(context.Background(), method, nil, &got); err != nil || string(got) != want {
+			t.Errorf("%s: %s, %v", method, got, err)
+		}
+	}
 	if err := client.Call(context.Background(), "odd", nil, nil); err != nil {
 		t.Error(err)
+	}
+	var number int
+	if err := client.Call(context.Background(), "old", nil, &number); err == nil {
+		t.Error("a string is read as the number", number)
 	}
 	if client.Err() != nil {
 		t.Error(client.Err())
