@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	_ "modernc.org/sqlite" // other processes that write to the file
 
 	"github.com/descartes-tasks/descartes/rpc/client"
 	"github.com/descartes-tasks/descartes/schema"
