@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -95,6 +96,28 @@ func TestBenchAtURL(t *testing.T) {
 	withoutCursor := func(page string) string { page, _, _ = strings.Cut(page, `"cursor"`); return page }
 	if got := tasks(); withoutCursor(got) != withoutCursor(before) {
 		t.Errorf("tasks were %s and are %s", before, got)
+	}
+}
+
+// A daemon is reached by every way that clients have: TLS, a token, a socket.
+func TestBenchAtSecureURL(t *testing.T) {
+	if withRaceDetector {
+		t.Skip("TestBenchMeasuresEveryRow has what is concurrent")
+	}
+	files, directory := newTLSFiles(t), t.TempDir()
+	db, socket := filepath.Join(directory, "tasks.db"), filepath.Join(directory, "s")
+	added := inProcess(t, "token", "add", "bench", "--scope", "write", "--db", db)
+	d := serveDaemon(t, "--db", db, "--listen", "127.0.0.1:0", "--socket", socket, "--tls-cert", files.cert, "--tls-key", files.key)
+	t.Setenv("DESCARTES_TOKEN", strings.TrimSpace(added.out))
+	for _, url := range d.urls {
+		row := benchRows(t, "create", "--url", url, "--tls-ca", files.cert, "--duration", "100ms", "--writers", "2")["create"]
+		if rate, _ := row.Figure(bench.Rate); rate <= 0 {
+			t.Errorf("%s: %+v", url, row)
+		}
+	}
+	t.Setenv("DESCARTES_TOKEN", "")
+	if r := descartes(t, "bench", "--url", d.urls[1], "create"); r.code != 1 || !strings.Contains(r.errors, "wants a token") {
+		t.Errorf("without a token: %+v", r)
 	}
 }
 

@@ -2,7 +2,10 @@ package bench
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -132,6 +135,26 @@ func TestPlans(t *testing.T) {
 	for _, s := range Scenarios() {
 		if got := (Planned{s, s.Settings}).name(); !strings.HasPrefix(got, s.Name) {
 			t.Errorf("%s is called %s", s.Name, got)
+		}
+	}
+}
+
+// Both ways to ask for the processor time of a process tell the same.
+func TestCPUTime(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		if _, ok := cpuTime(os.Getpid()); ok {
+			t.Error("it is known here, too: docs/benchmarks.md says otherwise")
+		}
+		return
+	}
+	for sum := sha256.Sum256(nil); ; sum = sha256.Sum256(sum[:]) {
+		fine, ok := cpuTime(os.Getpid())
+		coarse, okToo := cpuTicks(os.Getpid())
+		if !ok || !okToo || (fine-coarse).Abs() > 100*time.Millisecond {
+			t.Fatalf("%v, %v; %v, %v", fine, ok, coarse, okToo)
+		}
+		if fine > 200*time.Millisecond {
+			return
 		}
 	}
 }

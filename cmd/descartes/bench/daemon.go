@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -77,15 +78,15 @@ func (t *tail) Write(p []byte) (int, error) {
 // String gives it as one line.
 func (t *tail) String() string { return strings.Join(strings.Fields(string(t.text)), " ") }
 
-// cpuTime gives the processor time that a process has used, all but its last milliseconds;
-// false where the system does not tell it (anywhere but on Linux).
+// cpuTime gives the processor time that a process has used, all but its last
+// milliseconds; false where the system does not tell it (anywhere but on Linux).
 func cpuTime(pid int) (total time.Duration, ok bool) {
-	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
-	if err != nil || len(tasks) == 0 {
-		return 0, false
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	if err != nil || len(threads) == 0 {
+		return cpuTicks(pid)
 	}
-	for _, task := range tasks {
-		text, err := os.ReadFile(task)
+	for _, thread := range threads {
+		text, err := os.ReadFile(thread)
 		if err != nil {
 			continue // a thread that has ended; the runtime ends hardly any
 		}
@@ -95,6 +96,27 @@ func cpuTime(pid int) (total time.Duration, ok bool) {
 			return 0, false
 		}
 		total += time.Duration(n)
+	}
+	return total, true
+}
+
+// cpuTicks is cpuTime to the next hundredth of a second, for kernels that count no finer.
+func cpuTicks(pid int) (total time.Duration, ok bool) {
+	const user, tick = 11, time.Second / 100 // user: after the name, which may have spaces; the system's time follows
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, false
+	}
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	if len(fields) < user+2 {
+		return 0, false
+	}
+	for _, field := range fields[user : user+2] {
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0, false
+		}
+		total += time.Duration(n) * tick
 	}
 	return total, true
 }
