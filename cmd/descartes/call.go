@@ -54,7 +54,7 @@ func callCommand() *cli.Command {
 		Usage:        "make one request and print its result",
 		ArgsUsage:    "METHOD [PARAMS-JSON | -]",
 		Description:  "PARAMS-JSON is an object or an array; - reads it from standard input. The exit code is 1 if the answer is an error.",
-		Flags:        clientFlags(),
+		Flags:        append(clientFlags(), jsonFlag()),
 		OnUsageError: onUsageError,
 		Action:       failing(call),
 	}
@@ -84,9 +84,10 @@ func call(ctx context.Context, cmd *cli.Command) error {
 	return printResult(cmd, result)
 }
 
-// printResult prints what the daemon answered, as it came; on a terminal indented.
+// printResult prints what the daemon answered, as it came; on a terminal indented, unless
+// --json asks for a line.
 func printResult(cmd *cli.Command, result json.RawMessage) error {
-	if isTerminal(cmd.Root().Writer) {
+	if isTerminal(cmd.Root().Writer) && !cmd.Bool("json") {
 		var pretty bytes.Buffer
 		if err := json.Indent(&pretty, result, "", "  "); err == nil {
 			result = pretty.Bytes()

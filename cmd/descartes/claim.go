@@ -22,6 +22,7 @@ func claimCommand() *cli.Command {
 		Flags: append(append(clientFlags(), claimFlags()...),
 			&cli.StringFlag{Name: "id", Usage: "the task with this `ID` and no other"},
 			&cli.DurationFlag{Name: "wait", Usage: "wait this long for a task to become ready"},
+			jsonFlag(),
 		),
 		OnUsageError: onUsageError,
 		Action:       failing(claim),

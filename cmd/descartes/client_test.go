@@ -35,7 +35,8 @@ func TestCall(t *testing.T) {
 			[]string{"task.get", "y"},
 			result{2, "", "descartes: the params must be a JSON object or array, not y\n"},
 		},
-		"nothing": {nil, result{2, "", "descartes: call takes a method and perhaps its params as JSON: descartes call task.get '{\"id\":\"…\"}'\n"}},
+		"in one line": {[]string{"server.ping", "--json"}, result{0, "\"pong\"\n", ""}},
+		"nothing":     {nil, result{2, "", "descartes: call takes a method and perhaps its params as JSON: descartes call task.get '{\"id\":\"…\"}'\n"}},
 	} {
 		if got := descartes(t, append([]string{"call"}, test.args...)...); got != test.want {
 			t.Errorf("%s: %+v, want %+v", name, got, test.want)

@@ -8,7 +8,8 @@ import (
 	"github.com/urfave/cli/v3"
 )
 
-// jsonFlag is that of every command that prints what the daemon answered.
+// jsonFlag is that of every command that prints what the daemon answered, also where
+// nothing else is printed in a pipe: scripts need not know.
 func jsonFlag() cli.Flag {
 	return &cli.BoolFlag{Name: "json", Usage: "print what the daemon answered: JSON, one object a line"}
 }

@@ -39,7 +39,7 @@ func leaseCommand(name, usage, prints string, action cli.ActionFunc, flag cli.Fl
 		Description: prints + " The exit code is 1 if the claim\n" +
 			"is over. The defaults are " + taskVariable + " and " + leaseVariable + ": a command under\n" +
 			"\"descartes work\" need not say what it works on.",
-		Flags:        append(clientFlags(), flag),
+		Flags:        append(clientFlags(), flag, jsonFlag()),
 		OnUsageError: onUsageError,
 		Action:       failing(action),
 	}

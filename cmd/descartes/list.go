@@ -14,7 +14,7 @@ import (
 func listCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "list",
-		Aliases:   []string{"ls"},
+		Aliases:   []string{"ls", "find"},
 		Usage:     "list tasks, all or those that match",
 		ArgsUsage: "[WORD…]",
 		Description: "Every word begins a word of the title or the description. In a pipe a line is id, status, priority, assignee and\n" +

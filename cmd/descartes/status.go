@@ -10,28 +10,29 @@ import (
 )
 
 func startCommand() *cli.Command {
-	return statusCommand("start", "say that somebody works on tasks", schema.InProgress,
+	return statusCommand("start", "say that somebody works on tasks", schema.InProgress, []string{"begin"},
 		"\"descartes claim\" takes a task so that nobody else can.",
 		&cli.StringFlag{Name: "assign", Aliases: []string{"assigned-to"}, Usage: "`NAME` works on it"})
 }
 
 func doneCommand() *cli.Command {
-	return statusCommand("done", "say that tasks are done", schema.Done, "What waited for them alone is ready.")
+	return statusCommand("done", "say that tasks are done", schema.Done, []string{"finish", "close"}, "What waited for them alone is ready.")
 }
 
 func blockCommand() *cli.Command {
-	return statusCommand("block", "say that tasks cannot go on", schema.Blocked, "\"descartes reopen\" says that they can.")
+	return statusCommand("block", "say that tasks cannot go on", schema.Blocked, nil, "\"descartes reopen\" says that they can.")
 }
 
 func reopenCommand() *cli.Command {
-	return statusCommand("reopen", "say that tasks are to be done, again", schema.Todo, "They stay who they are assigned to.")
+	return statusCommand("reopen", "say that tasks are to be done, again", schema.Todo, []string{"unblock", "todo"}, "They stay who they are assigned to.")
 }
 
 // statusCommand gives tasks another status.
-func statusCommand(name, usage string, status schema.Status, more string, flags ...cli.Flag) *cli.Command {
+func statusCommand(name, usage string, status schema.Status, aliases []string, more string, flags ...cli.Flag) *cli.Command {
 	return &cli.Command{
 		Name:         name,
 		Usage:        usage,
+		Aliases:      aliases,
 		ArgsUsage:    "ID…",
 		Description:  "Their status is " + string(status) + " then. All of them, in one commit, or none. " + more,
 		Flags:        append(append(clientFlags(), flags...), jsonFlag()),

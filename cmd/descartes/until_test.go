@@ -91,7 +91,11 @@ func TestWatchUntil(t *testing.T) {
 func TestWatchUntilBrief(t *testing.T) {
 	onNewDaemon(t)
 	made(t, "t", "--id", "a")
-	w := startWatch(t, "a", "--until", "blocked")
+	w := startWatch(t, "a", "--until", "blocked", "--timeout", "20s")
+	if r := descartes(t, "update", "a", "--priority", "high"); r.code != 0 { // from here on others would be folded
+		t.Fatalf("%+v", r)
+	}
+	w.out.await(t, `"change_type":"updated"`)
 	if r := descartesIn(t, `{"op":"update","id":"a","status":"blocked"}
 {"op":"update","id":"a","status":"todo"}`, "apply"); r.code != 0 {
 		t.Fatalf("%+v", r)

@@ -13,7 +13,7 @@ import (
 func updateCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "update",
-		Aliases:   []string{"set"},
+		Aliases:   []string{"set", "edit"},
 		Usage:     "change fields of a task",
 		ArgsUsage: "ID",
 		Description: "Only what a flag names is changed. An empty text clears: --assign '' leaves the task to nobody. --metadata merges:\n" +
