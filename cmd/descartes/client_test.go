@@ -103,6 +103,8 @@ func TestCommandLine(t *testing.T) {
 		{"list --nope", 2, "descartes list has no flag --nope\n"},
 		{"watch --timeout soon", 2, `--timeout must be a time such as 500ms, 30s or 24h, not "soon"`},
 		{"list --limit few", 2, `--limit must be a whole number, not "few"`},
+		{"work --parallel many -- true", 2, `--parallel must be a whole number, not "many"`},
+		{"bench --rate fast", 2, `--rate must be a number, not "fast"`},
 		{"list --ready=perhaps", 2, `--ready must be true or false, not "perhaps"`},
 		{"claim --assigned-to a --lease 1ms", 2, "--lease must be 1s to 24h"},
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v3"
 
+	"github.com/descartes-tasks/descartes/cmd/descartes/bench"
 	"github.com/descartes-tasks/descartes/schema"
 )
 
@@ -165,12 +166,22 @@ func (at *typed) arguments(ctx context.Context, last string) []candidate {
 		return commandNames(at.command.Root().Commands)
 	case name == "call" && at.words == 0:
 		return choices(schema.Methods())
+	case name == "bench":
+		return scenarioNames()
 	case len(at.command.VisibleCommands()) > 0 && at.words == 0:
 		return commandNames(at.command.Commands)
 	case at.command.ArgsUsage == "ID…" || at.words == 0 && slices.Contains([]string{"ID", "[ID]", "[ID…]"}, at.command.ArgsUsage):
 		return at.tasks(ctx, last)
 	}
 	return nil
+}
+
+func scenarioNames() []candidate {
+	all := choices([]string{"all", "growth"})
+	for _, row := range bench.Scenarios() {
+		all = append(all, candidate{row.Name, row.Usage})
+	}
+	return all
 }
 
 func commandNames(commands []*cli.Command) []candidate {

@@ -42,6 +42,7 @@ func TestComplete(t *testing.T) {
 		{"serve --log-level w", "warn"},
 		{"import --on-conflict r", "refuse replace"},
 		{"help cl", "claim"},
+		{"bench f", "fanout"},
 		{"call task.c", "task.create task.claim"},
 		{"call task.get t", ""},
 		{"get ", id[28:] + " two one"}, // the newest first

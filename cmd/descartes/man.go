@@ -162,13 +162,22 @@ func (m *manual) paragraph(text string) {
 	m.line(text)
 }
 
-// line writes text that is filled; no line of it can be taken for a request.
+// line writes text that is filled, but for lines that begin with a space, which stay as
+// they are; no line of it can be taken for a request.
 func (m *manual) line(text string) {
+	filled := true
 	for part := range strings.SplitSeq(text, "\n") {
+		if fill := !strings.HasPrefix(part, " "); fill != filled {
+			m.macro(map[bool]string{true: "fi", false: "nf"}[fill])
+			filled = fill
+		}
 		if strings.HasPrefix(part, ".") || strings.HasPrefix(part, "'") {
 			m.text.WriteString(`\&`)
 		}
 		m.text.WriteString(roff(part) + "\n")
+	}
+	if !filled {
+		m.macro("fi")
 	}
 }
 

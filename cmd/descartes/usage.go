@@ -31,8 +31,10 @@ func onUsageError(_ context.Context, cmd *cli.Command, err error, _ bool) error 
 		switch f.(type) {
 		case *cli.DurationFlag:
 			return usageError("--%s must be a time such as 500ms, 30s or 24h, not %q", name, value)
-		case *cli.Int64Flag:
+		case *cli.IntFlag, *cli.Int64Flag:
 			return usageError("--%s must be a whole number, not %q", name, value)
+		case *cli.FloatFlag:
+			return usageError("--%s must be a number, not %q", name, value)
 		case *cli.BoolFlag:
 			return usageError("--%s must be true or false, not %q", name, value)
 		}
