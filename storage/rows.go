@@ -1,11 +1,7 @@
 package storage
 
 import (
-	"context"
-	"database/sql"
 	"database/sql/driver"
-	"fmt"
-	"unsafe"
 
 	"github.com/descartes-tasks/descartes/schema"
 )
@@ -35,10 +31,6 @@ func appendEvent(row []driver.Value, e *schema.Event) []driver.Value {
 	)
 }
 
-// asText gives bytes as a string without copying them. SQLite makes its own copy when the
-// statement runs: they must not change before.
-func asText(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
-
 func nullable(s *string) any {
 	if s == nil {
 		return nil
@@ -52,51 +44,4 @@ func orNull[T comparable](value T) any {
 		return nil
 	}
 	return value
-}
-
-// rawStatement is a statement of every write, or every commit, on the writer's
-// connection, past database/sql: what that does for fifteen values costs a tenth of a
-// write. The connection is never given back (DB.writer), and has one user at a time
-// (DB.writing), which is what a driver asks for.
-type rawStatement struct {
-	statement driver.StmtExecContext
-	close     func() error
-	row       []driver.Value      // of the present call, used again
-	args      []driver.NamedValue // used again
-}
-
-// rawText is where a rawStatement goes, and its text.
-type rawText struct {
-	at   **rawStatement
-	text string
-}
-
-func prepareRaw(ctx context.Context, on *sql.Conn, table []rawText) error {
-	return on.Raw(func(c any) error {
-		for _, s := range table {
-			prepared, err := c.(driver.ConnPrepareContext).PrepareContext(ctx, s.text)
-			if err != nil {
-				return fmt.Errorf("prepare %q: %w", s.text, err)
-			}
-			*s.at = &rawStatement{statement: prepared.(driver.StmtExecContext), close: prepared.Close}
-		}
-		return nil
-	})
-}
-
-// exec runs the statement with the values of a row.
-func (s *rawStatement) exec(row []driver.Value) error {
-	for i := range row {
-		if i == len(s.args) {
-			s.args = append(s.args, driver.NamedValue{Ordinal: i + 1})
-		}
-		s.args[i].Value = row[i]
-	}
-	_, err := s.statement.ExecContext(context.Background(), s.args)
-	for i := range row {
-		s.args[i].Value = nil // or it would be kept until the next row
-	}
-	clear(row)
-	s.row = row[:0]
-	return err
 }
