@@ -234,6 +234,7 @@ func TestPingsOfASlowPeerDoNoHarm(t *testing.T) {
 		go func() { _, _ = c.Read() }()
 		written := make(chan error, 1)
 		go func() { written <- c.Write([]byte("x")) }()
+		synctest.Wait() // it is being written
 		_, _ = far.Write(frame(0x80, opPing, "1"))
 		_, _ = far.Write(frame(0x80, opPing, "2"))
 		time.Sleep(20 * time.Second)

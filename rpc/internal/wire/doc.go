@@ -21,6 +21,7 @@
 // never mistakes that for a dead peer.
 //
 // This is the only package that imports the WebSocket library. The library does
-// the handshake, reads frames and answers control frames; data frames are written
+// the handshake, reads frames and answers control frames, but for the pings and pongs
+// that come between two messages to a server (fill.go says why); data frames are written
 // here (netconn.go says why and how the two share a socket).
 package wire

@@ -11,10 +11,23 @@ const inBuffer = 4 << 10
 
 var inBuffers = sync.Pool{New: func() any { return new([inBuffer]byte) }}
 
-// await returns when there is something to Read. It does what Read would do, but is called
-// before the library is, whose frames need more of a stack than all others together: who
-// waits deep in it has a stack of 4 KiB, and makes the runtime begin with that for others.
+// await returns when there is something to Read that is no ping or pong. It is called
+// between two messages, before the library is, whose calls need more of a stack than all
+// others together: who waits deep in it has a stack of 4 KiB, and makes the runtime begin
+// with that for others. The library would wait there for what follows a ping, too.
 func (n *netConn) await() error {
+	for {
+		if err := n.more(); err != nil {
+			return err
+		}
+		if !n.passControl() {
+			return nil
+		}
+	}
+}
+
+// more returns when there is something in prefix.
+func (n *netConn) more() error {
 	if len(n.prefix) > 0 {
 		return nil
 	}
@@ -38,9 +51,37 @@ func (n *netConn) fillOwn() error {
 	return err
 }
 
+// passControl answers a ping, drops a pong, whose use is that it was heard, and says
+// whether there was one. What has not come as a whole, or is not as it should be, is left
+// to the library.
+func (n *netConn) passControl() bool {
+	const fin, masked, head = 0x80, 0x80, 6
+	frame := n.prefix
+	if len(frame) < head || frame[0] != fin|opPing && frame[0] != fin|opPong {
+		return false
+	}
+	size := int(frame[1]) - masked
+	if size < 0 || size > maxControl || len(frame) < head+size {
+		return false
+	}
+	if frame[0] == fin|opPing {
+		payload := append([]byte(nil), frame[head:head+size]...)
+		applyMask((*[4]byte)(frame[2:head]), payload, 0)
+		n.queue(opPong, controlFrame(opPong, payload, false))
+	}
+	n.advance(head + size)
+	return true
+}
+
 // take moves what was read before to p.
 func (n *netConn) take(p []byte) int {
 	k := copy(p, n.prefix)
+	n.advance(k)
+	return k
+}
+
+// advance goes on in what was read before.
+func (n *netConn) advance(k int) {
 	if n.prefix = n.prefix[k:]; len(n.prefix) == 0 {
 		n.prefix = nil
 		if n.buffer != nil {
@@ -48,7 +89,6 @@ func (n *netConn) take(p []byte) int {
 			n.buffer = nil
 		}
 	}
-	return k
 }
 
 // ended is the error of reading as the library is to get it.

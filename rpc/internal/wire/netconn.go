@@ -68,7 +68,7 @@ func (n *netConn) clock() int64 { return int64(time.Since(n.start)) + 1 }
 // Read reads from the socket, beginning with what was read from it before.
 func (n *netConn) Read(p []byte) (int, error) {
 	if !n.client && len(p) < inBuffer {
-		if err := n.await(); err != nil {
+		if err := n.more(); err != nil {
 			return 0, err
 		}
 	}
