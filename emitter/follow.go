@@ -220,20 +220,6 @@ func (s *Subscription) wrote(events []Delivery) {
 	}
 }
 
-// bookmark tells how far the subscription is, after everything before it.
-func (s *Subscription) bookmark(live bool) error {
-	if err := s.send(true); err != nil {
-		return err
-	}
-	s.live = s.live || live
-	s.sentAt = time.Now()
-	s.quiet = true
-	return s.sink.Send([]Delivery{s.special(schema.Event{
-		ChangeType: schema.Bookmark, Live: live,
-		Cursor: schema.Cursor{Epoch: s.emitter.epoch, Seq: s.cursor()}.String(),
-	})})
-}
-
 // special makes a delivery that stands for no change.
 func (s *Subscription) special(event schema.Event) Delivery {
 	if event.Timestamp == 0 {

@@ -31,7 +31,8 @@ type BatchSpec struct {
 // goroutine at a time, and may block: the subscription then stays where it is. An
 // error ends the subscription.
 type Sink interface {
-	// Send writes each event as a notification of its own.
+	// Send writes each event as a notification of its own. The events are the
+	// subscription's again when it returns.
 	Send(events []Delivery) error
 	// SendBatch writes one notification.
 	SendBatch(Batch) error
