@@ -24,7 +24,10 @@ func (s *session) list(r *wire.Request, p *schema.ListParams) (any, error) {
 // listResult joins the documents as they are. encoding/json would check them again,
 // and keep for the next answer a buffer as large as the largest so far.
 func listResult(page *schema.ListResult) json.RawMessage {
-	size := 128
+	size := 128 + len(page.Cursor)
+	if page.NextPageToken != nil {
+		size += len(*page.NextPageToken)
+	}
 	for _, task := range page.Tasks {
 		size += len(task) + 1
 	}

@@ -63,6 +63,7 @@ type DB struct {
 
 	readers *sql.DB
 	read    queries
+	shapes  shapes
 	watch   *watch // nil without Config.Watch, and where there is none
 
 	commits atomic.Int64 // made by this DB
@@ -201,6 +202,7 @@ func (d *DB) release() error {
 			errs = append(errs, (*s.at).close())
 		}
 	}
+	errs = append(errs, d.shapes.close()...)
 	if d.readers != nil {
 		errs = append(errs, d.readers.Close())
 	}

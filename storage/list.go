@@ -22,13 +22,16 @@ func (d *DB) List(ctx context.Context, params schema.ListParams, maxBytes int) (
 	l := listing{
 		filter: params.Filter, order: orderingOf(*params.Order),
 		limit: int(*params.Limit), maxBytes: maxBytes,
-		result: schema.ListResult{Tasks: []json.RawMessage{}},
+		result: schema.ListResult{Tasks: make([]json.RawMessage, 0, min(*params.Limit, 100))},
 	}
 	if params.PageToken != nil {
 		var err error
 		if l.after, err = l.order.place(*params.PageToken); err != nil {
 			return schema.ListResult{}, err
 		}
+	}
+	if err := d.prepareList(ctx, &l); err != nil {
+		return schema.ListResult{}, d.readError(err)
 	}
 	err := d.view(ctx, func(tx *sql.Tx) error {
 		var cursor schema.Cursor
@@ -41,14 +44,32 @@ func (d *DB) List(ctx context.Context, params schema.ListParams, maxBytes int) (
 		if err := l.search(ctx, tx.StmtContext(ctx, d.read.candidates), indexed, oldest > indexed+1); err != nil {
 			return err
 		}
-		query, args := l.query()
-		rows, err := tx.QueryContext(ctx, query, args...)
+		rows, err := l.run(ctx, tx)
 		if err != nil {
 			return err
 		}
 		return l.read(rows)
 	})
 	return l.result, err
+}
+
+// prepareList gets the statement of l if it is already known what that looks like. For
+// a text that depends on how many tasks can have its words.
+func (d *DB) prepareList(ctx context.Context, l *listing) (err error) {
+	if l.filter.Text == nil {
+		query, _ := l.query()
+		l.prepared, err = d.shapes.get(ctx, d.readers, query)
+	}
+	return err
+}
+
+// run begins to read what the page consists of.
+func (l *listing) run(ctx context.Context, tx *sql.Tx) (*sql.Rows, error) {
+	query, args := l.query()
+	if l.prepared == nil {
+		return tx.QueryContext(ctx, query, args...)
+	}
+	return tx.StmtContext(ctx, l.prepared).QueryContext(ctx, args...)
 }
 
 // listing is one page of a list in the making.
@@ -62,6 +83,8 @@ type listing struct {
 	text       bool     // the filter has words: each task is checked in Go
 	candidates []string // ids of all tasks that can have the words; nil: there are many
 
+	prepared *sql.Stmt // nil: it is to be prepared for this page alone
+
 	last   place // of the last task in result
 	result schema.ListResult
 }
@@ -71,11 +94,11 @@ func (l *listing) read(rows *sql.Rows) error {
 	defer rows.Close()
 	for size := 0; rows.Next(); {
 		var at place
-		var document []byte
-		if err := rows.Scan(&at.key, &at.id, &document); err != nil {
+		var text string
+		if err := rows.Scan(&at.key, &at.id, &text); err != nil {
 			return err
 		}
-		document = validText(document)
+		document := validText(bytesOf(text))
 		if matches, err := l.matches(document); err != nil {
 			return err
 		} else if !matches {
