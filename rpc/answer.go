@@ -30,8 +30,12 @@ func (s *session) reply(r *wire.Request, result json.RawMessage, err error, bega
 		wireErr = wireError(err)
 	}
 	s.logAnswer(r, err, began)
-	message := r.Answer(result, wireErr)
-	if message == nil {
+	if s.unsent == nil {
+		s.unsent = buffers.Get().(*[]byte)
+	}
+	before := len(*s.unsent)
+	*s.unsent = r.AppendAnswer(*s.unsent, result, wireErr)
+	if len(*s.unsent) == before {
 		return
 	}
 	// The answer, or the batch's, is complete: what was subscribed in it is known to
@@ -46,8 +50,8 @@ func (s *session) reply(r *wire.Request, result json.RawMessage, err error, bega
 		}
 	}
 	s.deferred = later
-	s.unsent = append(s.unsent, message)
-	if s.bytes += len(message); s.bytes > maxUnsent {
+	s.ends = append(s.ends, len(*s.unsent))
+	if len(*s.unsent) > maxUnsent {
 		s.flush()
 	}
 }
@@ -73,12 +77,15 @@ func (s *session) logAnswer(r *wire.Request, err error, began time.Time) {
 // flush writes the gathered answers, then starts the subscriptions that they tell
 // of. An error means that the connection is lost, which its reader notices.
 func (s *session) flush() {
-	if len(s.unsent) > 0 {
-		if err := s.send(s.unsent...); err != nil {
+	if len(s.ends) > 0 {
+		if err := s.send(split(*s.unsent, s.ends)...); err != nil {
 			s.line(s.server.log.Debug()).Err(err).Msg("write")
 		}
-		clear(s.unsent)
-		s.unsent, s.bytes = s.unsent[:0], 0
+		s.ends = s.ends[:0]
+	}
+	if s.unsent != nil {
+		giveBack(s.unsent)
+		s.unsent = nil
 	}
 	for _, sub := range s.starting {
 		sub.cursor.Start()

@@ -45,8 +45,8 @@ type session struct {
 	refuses  bool              // writes, because the server shuts down
 	last     *wire.Request     // that was handled
 	pending  []pendingWrite    // submitted, not yet answered, in order
-	unsent   [][]byte          // answers not yet written
-	bytes    int               // of unsent
+	unsent   *[]byte           // answers not yet written, one after the other; of buffers
+	ends     []int             // of the answers in unsent
 	deferred []*subscription   // to be started once the answer that tells their id is complete
 	starting []*subscription   // to be started once unsent is written
 	waiting  int               // claims that wait for a task to become ready
@@ -167,10 +167,10 @@ func (s *session) work() {
 
 // rest tells whether the goroutine that works may end, as there is nothing to do.
 func (s *session) rest() bool {
-	if len(s.pending) > 0 || len(s.unsent) > 0 || s.waiting > 0 {
+	if len(s.pending) > 0 || s.unsent != nil || s.waiting > 0 {
 		return false
 	}
-	s.pending, s.unsent, s.patient = nil, nil, nil
+	s.pending, s.ends, s.patient = nil, nil, nil
 	if s.last != nil && !s.last.BatchOpen() {
 		s.last = nil
 	}

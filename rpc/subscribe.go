@@ -153,8 +153,17 @@ func (s *session) stopSubscriptions() {
 	}
 }
 
-// buffers are shared between subscriptions, so that an idle one has none.
+// buffers are shared between connections, so that an idle one has none.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// giveBack empties a buffer and puts it back. One that had to hold something huge must not
+// stay in the pool.
+func giveBack(buffer *[]byte) {
+	if *buffer = (*buffer)[:0]; cap(*buffer) > 2*maxWrite {
+		*buffer = nil
+	}
+	buffers.Put(buffer)
+}
 
 // Send writes each event as one notification, several in one socket write.
 func (sub *subscription) Send(events []emitter.Delivery) error {
@@ -181,8 +190,8 @@ func (sub *subscription) SendBatch(b emitter.Batch) error {
 // write appends n messages to a buffer and sends them, as many at a time as fit.
 func (sub *subscription) write(n int, appendMessage func(dst []byte, i int) []byte) error {
 	buffer := buffers.Get().(*[]byte)
-	defer buffers.Put(buffer)
-	dst := (*buffer)[:0]
+	defer giveBack(buffer)
+	dst := *buffer
 	ends := make([]int, 0, min(n, 64))
 	for i := range n {
 		dst = appendMessage(dst, i)
@@ -193,12 +202,9 @@ func (sub *subscription) write(n int, appendMessage func(dst []byte, i int) []by
 		if err := sub.session.send(split(dst, ends)...); err != nil {
 			return err
 		}
-		if cap(dst) > 2*maxWrite {
-			dst = nil // one huge event must not stay in the pool
-		}
+		*buffer = dst
 		dst, ends = dst[:0], ends[:0]
 	}
-	*buffer = dst
 	return nil
 }
 

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 
 	"github.com/descartes-tasks/descartes/schema"
@@ -9,27 +10,31 @@ import (
 
 var null = json.RawMessage("null")
 
-// Answer records the answer of this request and returns the complete message to
+// AppendAnswer records the answer of this request and appends the complete message to
 // write, if there is one now. Exactly one of result and err counts: err where it is
 // not nil, else result, which must be encoded JSON and is copied verbatim (empty
 // counts as null). A request with a Fault is answered with that, whatever is given.
 //
-// The message is the response itself for a request that came alone. In a batch it is
-// nil until the last member that wants an answer has one, and then the array of all
-// of them in member order. It is nil for notifications, and for a second answer to
-// the same request. Members of one batch may be answered from different goroutines.
-func (r *Request) Answer(result json.RawMessage, err *Error) []byte {
+// The message is the response itself for a request that came alone. In a batch there is
+// none until the last member that wants an answer has one, and then it is the array of
+// all of them in member order. There is none for notifications, and for a second answer
+// to the same request. Members of one batch may be answered from different goroutines.
+func (r *Request) AppendAnswer(dst []byte, result json.RawMessage, err *Error) []byte {
 	if r.Notification() || r.answered.Swap(true) {
-		return nil
+		return dst
 	}
 	if r.Fault != nil {
 		err = r.Fault
 	}
-	message := appendAnswer(r.ID, result, err)
 	if r.batch != nil {
-		return r.batch.record(r.slot, message)
+		return append(dst, r.batch.record(r.slot, appendAnswer(nil, r.ID, result, err))...)
 	}
-	return message
+	return appendAnswer(dst, r.ID, result, err)
+}
+
+// Answer is AppendAnswer into memory of its own, nil where there is no message.
+func (r *Request) Answer(result json.RawMessage, err *Error) []byte {
+	return r.AppendAnswer(nil, result, err)
 }
 
 // BatchSize is the number of bytes that the answers recorded so far in this request's
@@ -55,23 +60,20 @@ func (r *Request) BatchOpen() bool {
 	return r.batch.missing > 0
 }
 
-// appendAnswer encodes a response object (specification, section 5).
-func appendAnswer(id, result json.RawMessage, err *Error) []byte {
-	const around = len(`{"jsonrpc":"2.0","id":,"result":null}`)
-	if err != nil {
-		message := append([]byte(`{"jsonrpc":"2.0","id":`), id...)
-		message = append(message, `,"error":`...)
-		return append(appendError(message, err), '}')
-	}
+// appendAnswer appends a response object (specification, section 5).
+func appendAnswer(dst []byte, id, result json.RawMessage, err *Error) []byte {
 	if len(result) == 0 {
 		result = null
 	}
-	message := make([]byte, 0, around+len(id)+len(result))
-	message = append(message, `{"jsonrpc":"2.0","id":`...)
-	message = append(message, id...)
-	message = append(message, `,"result":`...)
-	message = append(message, result...)
-	return append(message, '}')
+	if err == nil {
+		const around = len(`{"jsonrpc":"2.0","id":,"result":}`)
+		dst = slices.Grow(dst, around+len(id)+len(result))
+	}
+	dst = append(append(dst, `{"jsonrpc":"2.0","id":`...), id...)
+	if err != nil {
+		return append(appendError(append(dst, `,"error":`...), err), '}')
+	}
+	return append(append(append(dst, `,"result":`...), result...), '}')
 }
 
 func appendError(dst []byte, err *Error) []byte {
