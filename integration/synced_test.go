@@ -59,7 +59,16 @@ func TestDurableBeforeVisible(t *testing.T) {
 	if checkpoints[len(checkpoints)-1] < told {
 		t.Errorf("no checkpoint after the writes: %v", checkpoints)
 	}
-	t.Logf("%d system calls, %d writes, %d checkpoints", len(calls), len(marks), len(checkpoints))
+	syncs := 0
+	for _, c := range calls {
+		if c.isSync() && c.path == db+"-wal" {
+			syncs++
+		}
+	}
+	if commits := 1 + len(marks); syncs < commits { // each waited for its answer: a commit of its own
+		t.Errorf("%d commits, but the log was synced %d times", commits, syncs)
+	}
+	t.Logf("%d system calls, %d writes, %d syncs of the log, %d checkpoints", len(calls), len(marks), syncs, len(checkpoints))
 }
 
 // call is a system call of the daemon. The numbers are lines of the trace: of two
