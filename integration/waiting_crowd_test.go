@@ -11,9 +11,11 @@ import (
 )
 
 const (
-	crowdWaiters    = 63
-	crowdClaimsEach = 16 // as many as a connection may have
+	crowdWaiters    = 252
+	crowdClaimsEach = 4
 	crowdTasks      = 100
+
+	mostWaiting = 16 // claims of one connection
 )
 
 // waitingCrowd is many claims that wait for the same, in the order in which they came.

@@ -21,7 +21,7 @@ func TestWaitingClaimGoesWithItsConnection(t *testing.T) {
 		mark := create(t, c, "tells when the daemon is done with the connection")
 		claimOver(t, w.peer, untilDisconnect(mark.ID))
 		w.sent++ // which was that
-		for range crowdClaimsEach {
+		for range mostWaiting {
 			w.wait(patience("waiter"))
 		}
 		if err := cut(w); err != nil {

@@ -83,7 +83,7 @@ func requireMedian(t *testing.T, latencies []time.Duration, limit time.Duration)
 func TestWaitingClaimGetsWhatRunsOut(t *testing.T) {
 	d := serve(t, database(t), "--log-level", "warn")
 	c, w := d.dial(), d.waiter()
-	latencies, claims := make([]time.Duration, crowdClaimsEach), make([]*client.Claimed, crowdClaimsEach)
+	latencies, claims := make([]time.Duration, mostWaiting), make([]*client.Claimed, mostWaiting)
 	for i := range latencies { // one after the other: each is a measurement
 		claimNew(t, c, schema.ClaimParams{AssignedTo: "dozes off", LeaseMS: new(int64(schema.MinLeaseMS + 20*i))})
 	}

@@ -128,10 +128,14 @@ func (s *session) accept(r *wire.Request) {
 // well send its writes and leave.
 func (s *session) work() {
 	leaving := s.server.leaving
-	busy, idle := false, make(chan struct{}, 1)
+	busy, ticks, idle := false, true, make(chan struct{}, 1)
 	tick := time.AfterFunc(attention, func() { idle <- struct{}{} }) // costs a request nothing, unlike a timer's channel
 	defer tick.Stop()
 	for {
+		if busy && !ticks { // not while it only waits: for a claim that takes minutes
+			busy, ticks = false, true
+			tick.Reset(attention)
+		}
 		var settled <-chan struct{}
 		if len(s.pending) > 0 {
 			settled = s.pending[0].write.Done()
@@ -149,18 +153,18 @@ func (s *session) work() {
 				return
 			}
 		case <-settled:
+			busy = true
 			s.settle()
 		case p := <-s.waited:
+			busy = true
 			s.settleWait(p)
 		case <-leaving:
 			leaving = nil
 			s.finish()
 		case <-idle:
-			if !busy && s.rest() {
+			if ticks = false; !busy && s.rest() {
 				return
 			}
-			busy = false
-			tick.Reset(attention)
 		}
 	}
 }
