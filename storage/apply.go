@@ -17,6 +17,7 @@ import (
 type transaction struct {
 	statements
 	conn    *sql.Conn // the writer's
+	careful bool      // a change may fail halfway
 	seq     int64     // newest seq given
 	events  []schema.Event
 	change  *schema.Change // being applied
@@ -38,13 +39,13 @@ func (t *transaction) beginWriting() error {
 
 // apply makes one change, or leaves nothing of it. The error is one of the whole
 // group: SQLite could not use the file, and may have given up the transaction, or the
-// change failed halfway (halfwayError) and only a rollback takes its half back.
+// change failed halfway (errHalfway) and only a rollback takes its half back.
 //
 // One operation asks for everything that could refuse it before it writes, so it needs
 // no savepoint: with one open, SQLite copies every page before it is changed.
 func (t *transaction) apply(c *schema.Change) (schema.Outcome, error) {
 	t.change, t.lease, t.wrote = c, nil, false
-	if c.Transaction {
+	if c.Transaction || t.careful {
 		return t.applyAtomically(c)
 	}
 	results, err := t.operations(c)
@@ -54,13 +55,13 @@ func (t *transaction) apply(c *schema.Change) (schema.Outcome, error) {
 	case !concernsOneChange(err):
 		return schema.Outcome{}, err
 	case t.wrote:
-		return schema.Outcome{}, &halfwayError{err}
+		return schema.Outcome{}, errHalfway
 	}
 	return schema.Outcome{Last: t.seq, Err: err}, nil
 }
 
-// applyAtomically is apply for a change of several operations, of which a later one may
-// well be refused when an earlier one is written.
+// applyAtomically is apply with a savepoint: for a change of several operations, of which
+// a later one may well be refused when an earlier one is written.
 func (t *transaction) applyAtomically(c *schema.Change) (schema.Outcome, error) {
 	if _, err := t.savepoint.Exec(); err != nil {
 		return schema.Outcome{}, err
@@ -90,11 +91,8 @@ func concernsOneChange(err error) bool {
 	return code == 0 || code == sqlite3.SQLITE_CONSTRAINT
 }
 
-// halfwayError is of a change that had written something when it failed.
-type halfwayError struct{ err error }
-
-func (e *halfwayError) Error() string { return "failed halfway: " + e.err.Error() }
-func (e *halfwayError) Unwrap() error { return e.err }
+// errHalfway is of a change that had written something when it failed.
+var errHalfway = errors.New("failed halfway")
 
 // exec runs a statement that writes.
 func (t *transaction) exec(statement *sql.Stmt, args ...any) error {

@@ -102,6 +102,43 @@ func TestApplyHalfway(t *testing.T) {
 	checkFile(t, d)
 }
 
+// However many of a group fail halfway, the others are made twice, not once more for each.
+func TestApplyManyHalfway(t *testing.T) {
+	d := newDB(t)
+	const bad, good = 20, 20
+	var changes []schema.Change
+	for i := range good {
+		changes = append(changes, change(create(fmt.Sprint("good", i))))
+	}
+	for i := range bad {
+		do(t, d, create(fmt.Sprint("bad", i)))
+		changes = append(changes, change(setStatus(fmt.Sprint("bad", i), schema.Done)))
+	}
+	if err := d.exec(`CREATE UNIQUE INDEX refuse ON journal (task_id) WHERE task_id LIKE 'bad%'`); err != nil {
+		t.Fatal(err)
+	}
+	written := func() (rows int) {
+		if err := d.writer.QueryRowContext(t.Context(), `SELECT total_changes()`).Scan(&rows); err != nil {
+			t.Fatal(err)
+		}
+		return rows
+	}
+	before := written()
+	outcomes, events, err := d.Apply(t.Context(), changes)
+	if err != nil || len(events) != good {
+		t.Fatal(len(events), err)
+	}
+	for i := range outcomes {
+		if failed := outcomes[i].Err != nil; failed != (i >= good) {
+			t.Errorf("change %d: %v", i, outcomes[i].Err)
+		}
+	}
+	if rows := written() - before; rows > 2*(2*good+bad+2) {
+		t.Errorf("%d rows were written", rows)
+	}
+	checkFile(t, d)
+}
+
 func TestApplyDiskFull(t *testing.T) {
 	d := newDB(t)
 	do(t, d, create("a"))

@@ -34,26 +34,26 @@ func (d *DB) Apply(ctx context.Context, changes []schema.Change) ([]schema.Outco
 }
 
 // group makes changes in one transaction. Where one of them meets a damaged page,
-// SQLite is of no use until the transaction is given up, and one that fails halfway
-// leaves its half there: the others are made in another transaction, without it.
+// SQLite is of no use until the transaction is given up: the others are made in another
+// one, without it. Where one fails halfway, all are made in another one, with savepoints:
+// however many fail, that is once.
 func (d *DB) group(ctx context.Context, changes []schema.Change) ([]schema.Outcome, []schema.Event, error) {
-	left := make(map[int]error)
+	left, careful := make(map[int]error), false
 	for {
 		if err := d.begin(ctx); err != nil {
 			return nil, nil, err
 		}
-		outcomes, events, err := d.applyAll(changes, left)
+		outcomes, events, err := d.applyAll(changes, left, careful)
 		if err == nil {
 			return outcomes, events, nil
 		}
 		d.rollback()
 		change := len(outcomes) // that failed
-		halfway, ok := errors.AsType[*halfwayError](err)
 		switch {
 		case change == len(changes):
 			return nil, nil, err
-		case ok:
-			left[change] = halfway.err
+		case errors.Is(err, errHalfway):
+			careful = true
 		case isCorrupt(err):
 			left[change] = d.noted(failWrite, err)
 		default:
@@ -166,8 +166,8 @@ func (d *DB) rollback() { _ = d.exec("ROLLBACK") }
 // applyAll makes the changes in the open transaction and commits it, without those
 // that are to be left out. Together with an error it gives the outcomes of the
 // changes before the one that failed.
-func (d *DB) applyAll(changes []schema.Change, left map[int]error) ([]schema.Outcome, []schema.Event, error) {
-	t := &transaction{statements: d.write, conn: d.writer, events: make([]schema.Event, 0, len(changes))}
+func (d *DB) applyAll(changes []schema.Change, left map[int]error, careful bool) ([]schema.Outcome, []schema.Event, error) {
+	t := &transaction{statements: d.write, conn: d.writer, careful: careful, events: make([]schema.Event, 0, len(changes))}
 	outcomes := make([]schema.Outcome, len(changes))
 	if err := t.beginWriting(); err != nil {
 		return outcomes, nil, err
