@@ -17,7 +17,7 @@ import (
 type transaction struct {
 	statements
 	conn    *sql.Conn // the writer's
-	careful bool      // a change may fail halfway
+	careful bool      // every change has a savepoint
 	seq     int64     // newest seq given
 	events  []schema.Event
 	change  *schema.Change // being applied

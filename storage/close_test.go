@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -32,5 +33,31 @@ func TestCloseLeavesOneFile(t *testing.T) {
 	files, err := os.ReadDir(folder)
 	if err != nil || len(files) != 1 {
 		t.Errorf("after Close: %v, %v", files, err)
+	}
+}
+
+// Close waits for a write, and one that comes after it is an error.
+func TestCloseBesideWrites(t *testing.T) {
+	d := newDB(t)
+	written := make(chan error, 2)
+	go func() {
+		for i := 0; ; i++ {
+			_, _, err := d.Apply(t.Context(), []schema.Change{change(create(fmt.Sprint("t", i)))})
+			if i == 0 || err != nil {
+				written <- err
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	if err := <-written; err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-written; err == nil {
+		t.Error("written after Close")
 	}
 }

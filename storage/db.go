@@ -189,6 +189,8 @@ func (d *DB) Close() error {
 // release closes what is open.
 func (d *DB) release() error {
 	d.watch.close()
+	d.writing.Lock()
+	defer d.writing.Unlock()
 	var errs []error
 	// A connection that still has a prepared statement when it is closed stays open
 	// inside SQLite: the last one could not write the log back and remove it.
@@ -199,7 +201,7 @@ func (d *DB) release() error {
 	}
 	for _, s := range slices.Concat(d.write.commitTable(), d.write.rawTable()) {
 		if *s.at != nil {
-			errs = append(errs, (*s.at).close())
+			errs = append(errs, (*s.at).Close())
 		}
 	}
 	errs = append(errs, d.shapes.close()...)
@@ -207,9 +209,7 @@ func (d *DB) release() error {
 		errs = append(errs, d.readers.Close())
 	}
 	if d.writer != nil {
-		d.writing.Lock()
 		errs = append(errs, d.writer.Close())
-		d.writing.Unlock()
 	}
 	if d.pool != nil {
 		errs = append(errs, d.pool.Close())

@@ -13,10 +13,15 @@ import (
 // write. The connection is never given back (DB.writer), and has one user at a time
 // (DB.writing), which is what a driver asks for.
 type rawStatement struct {
-	statement driver.StmtExecContext
-	close     func() error
+	statement preparedStatement   // nil: closed
 	row       []driver.Value      // of the present call, used again
 	args      []driver.NamedValue // used again
+}
+
+// preparedStatement is what the driver gives.
+type preparedStatement interface {
+	driver.Stmt
+	driver.StmtExecContext
 }
 
 // rawText is where a rawStatement goes, and its text.
@@ -32,7 +37,7 @@ func prepareRaw(ctx context.Context, on *sql.Conn, table []rawText) error {
 			if err != nil {
 				return fmt.Errorf("prepare %q: %w", s.text, err)
 			}
-			*s.at = &rawStatement{statement: prepared.(driver.StmtExecContext), close: prepared.Close}
+			*s.at = &rawStatement{statement: prepared.(preparedStatement)}
 		}
 		return nil
 	})
@@ -40,6 +45,9 @@ func prepareRaw(ctx context.Context, on *sql.Conn, table []rawText) error {
 
 // exec runs the statement with the values of a row.
 func (s *rawStatement) exec(row []driver.Value) error {
+	if s.statement == nil {
+		return sql.ErrConnDone // the driver would read memory that it has given back
+	}
 	for i := range row {
 		if i == len(s.args) {
 			s.args = append(s.args, driver.NamedValue{Ordinal: i + 1})
@@ -53,6 +61,12 @@ func (s *rawStatement) exec(row []driver.Value) error {
 	clear(row)
 	s.row = row[:0]
 	return err
+}
+
+// Close closes the statement.
+func (s *rawStatement) Close() error {
+	defer func() { s.statement = nil }()
+	return s.statement.Close()
 }
 
 // asText gives bytes as a string without copying them. SQLite makes its own copy when the
