@@ -62,7 +62,11 @@ func (c *Client) Call(ctx context.Context, method string, params json.RawMessage
 		}
 		return answer
 	}
-	if errors.Is(err, jsonrpc2.ErrClosed) {
+	if errors.Is(err, jsonrpc2.ErrClosed) || errors.Is(err, ErrClosed) {
+		select {
+		case <-c.stream.ended: // soon: only then Err says how
+		case <-ctx.Done():
+		}
 		return ErrClosed
 	}
 	return err
