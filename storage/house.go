@@ -10,7 +10,7 @@ import (
 const tidyEvery = time.Second
 
 // keepHouse looks for others' commits and tidies up, until the DB is closed. Each
-// step takes the writer for a few milliseconds at most, and waits for no lock. A
+// step takes the writer for some milliseconds (see atOnce), and waits for no lock. A
 // step that fails (the disk is full, another process has the lock) is told to
 // Config.Failed and tried again the next time.
 func (d *DB) keepHouse() {
@@ -127,32 +127,58 @@ func (d *DB) checkpoint() error {
 	return nil
 }
 
-// tidy prunes and indexes in small steps, letting writers in between, and goes on
-// looking for others' commits. While somebody writes it takes a tenth of the time at
-// most: a burst of writes is indexed when it is over.
+// arrears is how many events the index or the pruning may be behind before their steps
+// get larger.
+const arrears = 100_000
+
+// atOnce gives how many events a step takes that is so many behind: neither is put off for
+// ever, however long somebody writes.
+func atOnce(few int, behind int64) int {
+	if behind > arrears {
+		return 10 * few
+	}
+	return few
+}
+
+// chore is a part of tidying up.
+type chore struct {
+	name string
+	step func(context.Context) (more bool, err error) // nil: failed
+}
+
+// tidy prunes and indexes in small steps, in turn, until there is nothing left to do.
 func (d *DB) tidy() {
-	for _, chore := range []struct {
-		name string
-		step func(context.Context) (more bool, err error)
-	}{{failIndex, d.indexStep}, {failPrune, d.pruneStep}} {
-		for more := true; more; {
-			began, commits := time.Now(), d.commits.Load()
-			var err error
-			more, err = chore.step(context.Background())
-			if d.housework(chore.name, err); err != nil {
-				break
-			}
-			d.poll()
-			var rest time.Duration
-			if d.commits.Load() != commits {
-				rest = min(9*time.Since(began), pollEvery)
-			}
-			select {
-			case <-d.stop:
-				return
-			case <-time.After(rest):
+	chores := []chore{{failIndex, d.indexStep}, {failPrune, d.pruneStep}}
+	for more := true; more; {
+		more = false
+		for i := range chores {
+			if c := &chores[i]; c.step != nil {
+				more = d.do(c) || more
 			}
 		}
+	}
+}
+
+// do makes one step, tells whether another one is to follow, and goes on looking for
+// others' commits. It lets writers in between: while somebody writes, steps take a tenth of
+// the time at most, and a burst of writes is indexed when it is over.
+func (d *DB) do(c *chore) (more bool) {
+	began, commits := time.Now(), d.commits.Load()
+	more, err := c.step(context.Background())
+	if d.housework(c.name, err); err != nil {
+		c.step = nil
+		return false
+	}
+	d.poll()
+	var rest time.Duration
+	if d.commits.Load() != commits {
+		rest = min(9*time.Since(began), pollEvery)
+	}
+	select {
+	case <-d.stop:
+		return false
+	case <-time.After(rest):
+		return more
 	}
 }
 

@@ -33,7 +33,8 @@ func (d *DB) pruneStep(ctx context.Context) (more bool, err error) {
 	if err := d.tryBegin(); err != nil {
 		return false, err
 	}
-	result, err := d.write.prune.Exec(min(tooMany, indexed), tooOld, pruneAtOnce, indexed)
+	limit := atOnce(pruneAtOnce, tooMany-oldest)
+	result, err := d.write.prune.Exec(min(tooMany, indexed), tooOld, limit, indexed)
 	if err == nil {
 		err = d.commit()
 	}
@@ -43,7 +44,7 @@ func (d *DB) pruneStep(ctx context.Context) (more bool, err error) {
 	}
 	d.files.seen(d.shm)
 	deleted, err := result.RowsAffected()
-	return deleted == pruneAtOnce, err
+	return deleted == int64(limit), err
 }
 
 // fileBytes is the size of the database file and its log.

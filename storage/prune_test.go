@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -94,4 +95,65 @@ func TestPruneEverything(t *testing.T) {
 	}
 	b.create(1)
 	b.wantBounds(4, 4)
+}
+
+// The journal is pruned while somebody writes without a pause, as far as the full-text
+// index has read it, although that never comes to its end then.
+func TestPruneWhileWriting(t *testing.T) {
+	d, err := Open(t.Context(), Config{Path: filepath.Join(t.TempDir(), "test.db"), RetainEvents: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	const most = 80_000 // events; two seconds after the first the index is thousands behind
+	for n := 0; n < most; {
+		changes := make([]schema.Change, 64)
+		for i := range changes {
+			op := create(fmt.Sprint("t", n))
+			op.Create.Description = new("some more words for the index to read")
+			changes[i] = change(op)
+			n++
+		}
+		if _, _, err := d.Apply(t.Context(), changes); err != nil {
+			t.Fatal(err)
+		}
+		bounds, err := d.Bounds(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bounds.Oldest > 1 {
+			return
+		}
+	}
+	t.Errorf("nothing is pruned after %d events", most)
+}
+
+// The index and the pruning that are far behind take more at a time.
+func TestFarBehind(t *testing.T) {
+	d, err := Open(t.Context(), Config{Path: filepath.Join(t.TempDir(), "test.db"), RetainEvents: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	d.writing.Lock()
+	err = d.exec(`WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 102000)
+		INSERT INTO journal (` + eventColumns + `)
+		SELECT i, 'x', 'deleted', '{}', 'todo', NULL, NULL, NULL, NULL, 'rpc', NULL, 0, NULL, 0 FROM n;
+		UPDATE journal_state SET last_seq = 102000`)
+	d.writing.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []func(context.Context) (bool, error){d.indexStep, d.pruneStep} {
+		if _, err := step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var indexed, oldest int64
+	if err := d.readers.QueryRow(`SELECT indexed, (SELECT min(seq) FROM journal) FROM journal_state`).Scan(&indexed, &oldest); err != nil {
+		t.Fatal(err)
+	}
+	if indexed < 10*indexAtOnce || oldest <= 10*indexAtOnce {
+		t.Errorf("the index has read up to %d, the journal begins at %d", indexed, oldest)
+	}
 }

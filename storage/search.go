@@ -79,7 +79,7 @@ func (d *DB) indexStep(ctx context.Context) (more bool, err error) {
 	if oldest == 0 || oldest > indexed+1 {
 		err = d.indexAll()
 	} else {
-		more, err = d.indexSome()
+		more, err = d.indexSome(atOnce(indexAtOnce, newest-indexed))
 	}
 	if err == nil {
 		err = d.commit()
@@ -111,8 +111,8 @@ func (d *DB) indexAll() error {
 }
 
 // indexSome reads the next events.
-func (d *DB) indexSome() (more bool, err error) {
-	rows, err := d.write.unindexed.Query(indexAtOnce)
+func (d *DB) indexSome(limit int) (more bool, err error) {
+	rows, err := d.write.unindexed.Query(limit)
 	if err != nil {
 		return false, err
 	}
@@ -129,7 +129,7 @@ func (d *DB) indexSome() (more bool, err error) {
 	if err := rows.Err(); err != nil {
 		return false, err
 	}
-	more = len(ids) == indexAtOnce
+	more = len(ids) == limit
 	slices.Sort(ids)
 	for _, id := range slices.Compact(ids) {
 		if err := d.indexTask(id); err != nil {
