@@ -245,6 +245,8 @@ func boardFilter(t *testing.T, b *boardTest) {
 	again.until(shown("48"))
 	again.click("#filter [type=reset]")
 	again.until(`location.search === ""`)
+	again.visit(b.daemon.board() + "?view=constructor&priority=toString") // what it does not know is not there
+	again.until(`!document.querySelector("#board").hidden && ` + shown("01234578"))
 	again.awaitTruth()
 	nobody := b.open("?assigned_to=&ready=1")
 	nobody.until(shown("1357"))

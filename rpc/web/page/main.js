@@ -29,9 +29,14 @@ askForToken(client);
 
 const views = { board: null, activity, flow };
 
-function present() {
+/** The page that the URL asks for; any other name is the board. */
+function viewOfURL() {
   const wanted = new URLSearchParams(location.search).get("view");
-  const view = wanted in views ? wanted : "board";
+  return Object.hasOwn(views, wanted) ? wanted : "board";
+}
+
+function present() {
+  const view = viewOfURL();
   for (const name of Object.keys(views)) {
     $(`#${name}`).hidden = name !== view;
     views[name]?.show(name === view);
@@ -44,7 +49,7 @@ function present() {
 }
 
 function show(view) {
-  if (view === (new URLSearchParams(location.search).get("view") ?? "board")) return;
+  if (view === viewOfURL()) return;
   const url = new URL(location.href);
   if (view === "board") url.searchParams.delete("view");
   else url.searchParams.set("view", view);
