@@ -181,6 +181,10 @@ func boardToken(t *testing.T, b *boardTest) {
 	w.awaitTruth()
 	g.token("revoke", "writer")
 	w.until(`document.querySelector("#token").open && connected() === "away"`)
+	w.press(kb.Escape) // to read on, and say what is wrong
+	w.until(`!document.querySelector("#token").open && document.querySelector("#banner .what").textContent.endsWith("The daemon asks for a token.")`)
+	w.click("#banner button")
+	w.until(`document.querySelector("#token").open`)
 	if got := w.eval(`location.href + JSON.stringify(localStorage)`); got != g.board()+"{}" {
 		t.Errorf("the token, or something, is in %s", got)
 	}

@@ -53,20 +53,21 @@ export class Status {
   }
 
   #tick() {
-    const away = this.#state === "away" && this.#client.reason !== "unauthorized";
-    const shown = away && (this.#everLive || this.#client.reason === "unreachable");
+    const shown = this.#state === "away" && (this.#everLive || this.#client.reason !== "connecting");
     this.#banner.hidden = !shown;
     if (shown) this.#write($(".what", this.#banner), `${this.#since()} ${this.#next()}`);
     if (!this.#details.hidden) this.#fill();
   }
 
   #since() {
-    return this.#leftAt ? `Away. This is how it was at ${clockOf(this.#leftAt)}; what changed since is missing, and will be caught up.` : "The daemon cannot be reached.";
+    if (this.#leftAt) return `Away. This is how it was at ${clockOf(this.#leftAt)}; what changed since is missing, and will be caught up.`;
+    return this.#client.reason === "unauthorized" ? "Away." : "The daemon cannot be reached.";
   }
 
   #next() {
     const { retryAt, reason } = this.#client;
     if (reason === "connecting") return "Trying now.";
+    if (reason === "unauthorized") return "The daemon asks for a token.";
     return retryAt ? `Next try in ${spanOf(retryAt - Date.now())}.` : "";
   }
 
