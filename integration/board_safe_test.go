@@ -61,28 +61,40 @@ func (b *boardTest) touch(w *window, id string, to schema.Status) {
 	w.awaitStatus(id, string(to))
 }
 
-// A conflict shows mine and theirs, field by field.
+// A conflict shows mine and theirs of each field that both have changed. The fields of the
+// dialog are what is saved: what was chosen, what only one of them has changed, and what is
+// written after all.
 func boardConflict(t *testing.T, b *boardTest) {
 	task := create(t, b.c, "The title")
 	w := b.open("")
 	w.click(cardOf(task.ID))
 	w.until(`document.querySelector("#editor").open`)
-	w.fill("title", "My title")
+	w.fill("title", "todo") // a word like any other, as toString is
+	w.fill("description", "Mine")
+	w.fill("assigned_to", "me")
 	w.choose("priority", "high")
-	b.update(task.ID, map[string]any{"title": "Their title", "complexity": "epic"})
+	b.update(task.ID, map[string]any{"title": "toString", "description": "Theirs", "assigned_to": "them", "complexity": "epic"})
 	w.until(`document.querySelector("#editor .problem").textContent.includes("has changed this task just now")`)
 	w.click("#editor .save")
 	w.until(`!document.querySelector(".conflict").hidden`)
 	got := w.eval(`[...document.querySelectorAll(".conflict fieldset")].map(f => f.querySelector("legend").textContent + ": " +
 		[...f.querySelectorAll(".choice")].map(c => c.textContent + (c.querySelector("input").checked ? "*" : "")).join(", ")).join("; ")`)
-	if want := "title: mineMy title*, theirsTheir title; priority: minehigh*, theirsmedium; complexity: minemoderate, theirsepic*"; got != want {
+	if want := "title: minetodo*, theirstoString; description: mineMine*, theirsTheirs; assignee: mineme*, theirsthem"; got != want {
 		t.Errorf("the conflict shows %s, want %s", got, want)
 	}
+	w.press(kb.Escape)
+	w.until(`document.querySelector("#editor .problem").textContent.startsWith("There are changes")`)
 	w.click(`.conflict [name="choose-title"][value="theirs"]`)
+	w.fill("assigned_to", "both")
+	fields := w.eval(`["title", "description", "assigned_to", "priority", "complexity"].map(f => document.querySelector("#editor form")[f].value).join(", ") +
+		" " + document.querySelectorAll(".conflict [name=choose-assigned_to]:checked").length`)
+	if want := "toString, Mine, both, high, epic 0"; fields != want {
+		t.Errorf("the fields are %s, want %s", fields, want)
+	}
 	w.click("#editor .save")
 	w.until(`!document.querySelector("#editor").open`)
 	now, err := b.c.Get(t.Context(), task.ID)
-	if err != nil || now.Title != "Their title" || now.Priority != "high" || now.Complexity != "epic" {
+	if err != nil || now.Title != "toString" || *now.Description != "Mine" || *now.AssignedTo != "both" || now.Priority != "high" || now.Complexity != "epic" {
 		t.Errorf("saved %+v, %v", now, err)
 	}
 	w.awaitTruth()

@@ -148,6 +148,13 @@ func boardOpen(t *testing.T, b *boardTest) {
 
 	w.click(cardOf(id))
 	w.until(`document.querySelector("#editor").open`)
+	w.fill("metadata", `{"theirs":1,"deep":{"er":null}}`) // a merge patch cannot say that
+	w.click("#editor .save")
+	w.until(`document.querySelector("#editor .problem").textContent.startsWith("“er” in the metadata cannot be null: ")`)
+	w.leave()
+
+	w.click(cardOf(id))
+	w.until(`document.querySelector("#editor").open`)
 	w.fill("title", "Written for an hour")
 	if err := b.c.Call(t.Context(), schema.MethodDelete, []string{id}, nil); err != nil {
 		t.Fatal(err)

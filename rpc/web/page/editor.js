@@ -2,13 +2,13 @@
 // condition that nobody else has changed the task since it was opened.
 
 import { $, h } from "./dom.js";
-import { showConflict } from "./conflict.js";
+import { contested, leaveChoice, showConflict } from "./conflict.js";
 import { Dependencies } from "./dependencies.js";
 import { parseExactly } from "./exact.js";
 import { peopleOf } from "./filter.js";
 import { TaskHistory } from "./history.js";
 import { newId } from "./store.js";
-import { draftOf, patchOf, same } from "./patch.js";
+import { draftOf, newNull, patchOf, same } from "./patch.js";
 import { toast } from "./toast.js";
 import { complexities, nameOf, nobodyKnown, priorities, quoted, refusalOf, statuses, timeOf, whatOf, whoOf } from "./words.js";
 
@@ -24,7 +24,7 @@ export class Editor {
   #round = 0; // how often the dialog was opened
   #version; // the version that base is of
   #gone = false; // the task was deleted meanwhile
-  #theirs = null; // tells the fields of a conflict that are to be theirs
+  #conflict = $("#editor .conflict"); // hidden while there is none
   #dependencies; #history;
   #opener = null;
   #pristine = ""; // what was in the dialog before somebody wrote there
@@ -35,13 +35,14 @@ export class Editor {
     this.#actions = actions;
     this.#board = board;
     this.#client = client;
-    this.#dependencies = new Dependencies(store, () => {});
+    this.#dependencies = new Dependencies(store, () => leaveChoice(this.#conflict, "dependencies"));
     this.#history = new TaskHistory(client, store);
     const form = this.#form;
     for (const [name, values] of [["status", statuses], ["priority", priorities], ["complexity", complexities]]) {
       form[name].append(...values.map((value) => h("option", { value }, nameOf(value))));
     }
     form.addEventListener("submit", (event) => { event.preventDefault(); this.#save(); });
+    form.addEventListener("input", ({ target }) => leaveChoice(this.#conflict, target.name));
     form.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); this.#save(); }
     });
@@ -81,11 +82,14 @@ export class Editor {
   }
 
   #write(draft) {
-    const fields = this.#form.elements;
-    for (const name of ["title", "description", "status", "priority", "complexity", "assigned_to"]) fields[name].value = draft[name] ?? "";
-    fields.metadata.value = Object.keys(draft.metadata).length ? JSON.stringify(draft.metadata, null, 2) : "";
-    this.#dependencies.set(draft.dependencies, this.#task?.id ?? "");
+    for (const [field, value] of Object.entries(draft)) this.#put(field, value);
     this.#pristine = this.#raw();
+  }
+
+  #put(field, value) {
+    if (field === "dependencies") this.#dependencies.set(value, this.#task?.id ?? "");
+    else if (field !== "metadata") this.#form.elements[field].value = value ?? "";
+    else this.#form.elements.metadata.value = Object.keys(value).length ? JSON.stringify(value, null, 2) : "";
   }
 
   // raw is what is in the dialog, as it is.
@@ -94,6 +98,9 @@ export class Editor {
     const names = ["title", "description", "status", "priority", "complexity", "assigned_to", "metadata"];
     return JSON.stringify([...names.map((name) => fields[name].value), this.#dependencies.ids]);
   }
+
+  // isMade tells whether saving makes a task, rather than changes one.
+  get #isMade() { return !this.#task || this.#gone; }
 
   #isDirty() { return this.#raw() !== this.#pristine; }
 
@@ -114,6 +121,8 @@ export class Editor {
       try { metadata = parseExactly(fields.metadata.value); } catch (error) { throw new Wrong(`The metadata is no JSON: ${error.message}.`, fields.metadata); }
       if (metadata === null || typeof metadata !== "object" || Array.isArray(metadata)) throw new Wrong("The metadata has to be a JSON object, like {\"key\": 1}.", fields.metadata);
     }
+    const lost = this.#isMade ? undefined : newNull(this.#base.metadata, metadata);
+    if (lost !== undefined) throw new Wrong(`“${lost}” in the metadata cannot be null: changing a task, null takes a member away.`, fields.metadata);
     const text = (name) => this.#text(fields[name].value, this.#base[name]);
     return {
       title: fields.title.value, description: text("description"), status: fields.status.value, priority: fields.priority.value,
@@ -136,15 +145,14 @@ export class Editor {
       this.#problem(error.message);
       return error.field.focus();
     }
-    for (const field of this.#theirs?.() ?? []) draft[field] = this.#base[field];
     const patch = patchOf(this.#base, draft);
-    if (this.#task && !this.#gone && Object.keys(patch).length === 0) return this.#close();
+    if (!this.#isMade && Object.keys(patch).length === 0) return this.#close();
     await this.#send(draft, patch);
   }
 
   // send saves; the dialog may be left, or be another task's, before it is answered.
   async #send(draft, patch) {
-    const round = this.#round, base = this.#base, made = !this.#task || this.#gone, fields = Object.keys(made ? draft : patch);
+    const round = this.#round, base = this.#base, made = this.#isMade, fields = Object.keys(made ? draft : patch);
     const save = $(".save", this.#form), isOpen = () => this.#dialog.open && round === this.#round;
     let task, refused;
     save.disabled = true;
@@ -172,36 +180,41 @@ export class Editor {
       this.#take(now);
       return this.#save();
     }
-    if (now) return this.#conflict(draft, now);
+    if (now) return this.#merge(draft, now);
     if (error.reason === "task_not_found" && this.#task) return this.#lose("Somebody");
     this.#problem(error.sent ? "The connection was lost while this was saved. Once it is back, save again: nothing is made twice." : `Not saved: ${refusalOf(error)}.`);
   }
 
-  async #conflict(mine, task) {
-    const theirs = draftOf(task);
-    const latest = await this.#actions.latest(task.id, Object.keys(patchOf(this.#base, theirs)));
+  // merge puts what both have written into the dialog, and lets the person choose where it
+  // is the same field. What is in the dialog is what is saved.
+  async #merge(mine, task) {
+    const theirs = draftOf(task), base = this.#base;
+    const latest = await this.#actions.latest(task.id, Object.keys(patchOf(base, theirs)));
     if (this.#task?.id !== task.id) return; // the dialog was left meanwhile
-    const titleOf = (id) => this.#store.get(id)?.title ?? id;
     this.#found();
-    this.#theirs = showConflict($(".conflict", this.#form), this.#base, mine, theirs, titleOf, latest ? whoOf(latest) : nobodyKnown);
-    this.#write(mine);
-    this.#base = theirs;
-    this.#version = task.version;
+    this.#take(task);
+    this.#write(theirs);
+    for (const field of Object.keys(patchOf(base, mine))) this.#put(field, mine[field]);
+    showConflict(this.#conflict, contested(base, mine, theirs), mine, theirs, {
+      choose: (field, value) => this.#put(field, value),
+      titleOf: (id) => this.#store.get(id)?.title ?? id,
+      who: latest ? whoOf(latest) : nobodyKnown,
+    });
+    this.#warned = false;
     this.#problem("");
-    $(".conflict input", this.#form)?.focus();
+    $("input", this.#conflict)?.focus();
   }
 
   #dropConflict() {
-    this.#theirs = null;
-    $(".conflict", this.#form).hidden = true;
-    $(".conflict", this.#form).replaceChildren();
+    this.#conflict.hidden = true;
+    this.#conflict.replaceChildren();
   }
 
   // heard tells at once that somebody else changes the task that is open.
   #heard(event) {
     if (!this.#dialog.open || event.task_id !== this.#task?.id || event.own) return;
     this.#facts();
-    if (this.#theirs) return;
+    if (!this.#conflict.hidden) return;
     if (this.#gone && event.change_type !== "deleted") this.#found();
     if (event.change_type === "deleted") this.#lose(whoOf(event));
     else if (this.#isDirty() || this.#dependencies.searching) this.#problem(`${whoOf(event)} has changed this task just now: ${whatOf(event)}.`);

@@ -21,13 +21,27 @@ export function patchOf(base, draft) {
   return patch;
 }
 
+const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value) && !JSON.isRawJSON?.(value);
+
+const memberOf = (object, key) => (Object.hasOwn(object, key) ? object[key] : undefined); // it may be called __proto__
+
+/** A member of metadata that is to become null, which a merge patch cannot say; undefined: none. */
+export function newNull(before, after) {
+  for (const [key, value] of Object.entries(after)) {
+    const was = memberOf(before, key);
+    if (value === null && was !== null) return key;
+    const deeper = isObject(value) ? newNull(isObject(was) ? was : {}, value) : undefined;
+    if (deeper !== undefined) return deeper;
+  }
+}
+
 function mergeOf(before, after) {
-  const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value) && !JSON.isRawJSON?.(value);
-  const patch = Object.create(null); // a member may be called __proto__
+  const patch = Object.create(null);
   for (const key of Object.keys(before)) if (!Object.hasOwn(after, key)) patch[key] = null;
   for (const [key, value] of Object.entries(after)) {
-    if (Object.hasOwn(before, key) && equal(before[key], value)) continue;
-    patch[key] = isObject(value) && isObject(before[key]) ? mergeOf(before[key], value) : value;
+    const was = memberOf(before, key);
+    if (was !== undefined && equal(was, value)) continue;
+    patch[key] = isObject(value) && isObject(was) ? mergeOf(was, value) : value;
   }
   return patch;
 }
