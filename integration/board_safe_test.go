@@ -197,6 +197,10 @@ func boardPages(t *testing.T, b *boardTest) {
 	b.update(ids[1], map[string]any{"status": "done"})
 	w.until(figures + `.startsWith("Now 0 to do, 0 in progress, 1 blocked, 2 done.")`)
 
+	w.do(chromedp.EmulateViewport(380, 800)) // the text of a chart is as large there
+	w.until(`[...document.querySelectorAll("#flow svg")].every(e => Math.abs(e.clientWidth / e.viewBox.baseVal.width - 1) < 0.06)`)
+	w.do(chromedp.EmulateViewport(1400, 1600))
+
 	w.eval(`(document.activeElement.blur(), "")`)
 	w.press("a")
 	const told = `[...document.querySelectorAll("#activity-list .what")].map(e => e.textContent.replace("Somebody ", "")).join("; ")`

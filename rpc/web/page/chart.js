@@ -1,10 +1,10 @@
-// Charts as SVG, and the same as a table for who does not see them.
+// Charts as SVG, and the same as a table for who does not see them. A chart is as many
+// pixels wide as it is told, so that its text has one size everywhere.
 
 import { h, s } from "./dom.js";
 
-const height = 260, left = 44, right = 12, top = 18, bottom = 28; // as many pixels, about
-const wide = 1040, narrow = 500;
-const isNarrow = matchMedia("(max-width: 860px)"); // as in style.css
+const height = 260, left = 44, right = 12, top = 18, bottom = 28; // pixels
+const wideTime = 220, wideName = 55, wideNumber = 34; // pixels that such a label needs
 const innerHeight = height - top - bottom;
 
 function canvas(width, label, ...content) {
@@ -34,8 +34,8 @@ function grid(width, { step, most }) {
 }
 
 /** Stacked areas: rows of {at, …} with a number for each key, the first key at the bottom. */
-export function areas(label, rows, keys, timeOf) {
-  const width = isNarrow.matches ? narrow : wide, innerWidth = width - left - right;
+export function areas(width, label, rows, keys, timeOf) {
+  const innerWidth = width - left - right;
   const scale = scaleOf(Math.max(...rows.map((row) => keys.reduce((sum, key) => sum + row[key], 0))));
   const x = (i) => (left + innerWidth * i / (rows.length - 1)).toFixed(1);
   const y = (value) => (top + innerHeight * (1 - value / scale.most)).toFixed(1);
@@ -46,7 +46,7 @@ export function areas(label, rows, keys, timeOf) {
     below = above;
     return s("polygon", { points: points.join(" "), class: `area ${key}` });
   });
-  const steps = isNarrow.matches ? 2 : 4;
+  const steps = Math.max(1, Math.floor(innerWidth / wideTime));
   const marks = Array.from({ length: steps + 1 }, (_, k) => {
     const i = Math.round((rows.length - 1) * k / steps);
     return text(x(i), height - 8, k === 0 ? "start" : k === steps ? "end" : "middle", timeOf(rows[i].at));
@@ -55,18 +55,18 @@ export function areas(label, rows, keys, timeOf) {
 }
 
 /** Bars: groups of {name, value}. */
-export function bars(label, groups, kind) {
+export function bars(width, label, groups, kind) {
   const scale = scaleOf(Math.max(...groups.map(({ value }) => value)));
-  const slot = (narrow - left - right) / groups.length, thick = Math.min(56, slot * 0.7), every = Math.ceil(groups.length / 8);
+  const slot = (width - left - right) / groups.length, thick = Math.min(56, slot * 0.7), every = Math.ceil(wideName / slot);
   const content = groups.flatMap(({ name, value }, i) => {
     const tall = innerHeight * value / scale.most, middle = left + slot * (i + 0.5);
     return [
       s("rect", { x: middle - thick / 2, y: top + innerHeight - tall, width: thick, height: tall, rx: 2, class: `bar ${kind}` }),
-      value && groups.length <= 12 ? text(middle, top + innerHeight - tall - 5, "middle", value.toLocaleString()) : null,
+      value && slot >= wideNumber ? text(middle, top + innerHeight - tall - 5, "middle", value.toLocaleString()) : null,
       i % every === 0 ? text(middle, height - 8, "middle", name) : null,
     ];
   });
-  return canvas(narrow, label, ...grid(narrow, scale), ...content);
+  return canvas(width, label, ...grid(width, scale), ...content);
 }
 
 /** The numbers of a chart. */

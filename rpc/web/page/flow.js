@@ -7,6 +7,7 @@ import { dayOf, nameOf, spanOf, statuses, timeOf, whenOf } from "./words.js";
 
 const dayMs = 86_400_000, points = 120, redrawEvery = 1000;
 const most = 200_000; // changes that are kept, the newest ones
+const isNarrow = matchMedia("(max-width: 860px)"), gap = 16, inset = 34; // as in style.css: one column; between figures; of a figure
 const bottomUp = ["done", "blocked", "in_progress", "todo"];
 
 export class Flow {
@@ -16,13 +17,15 @@ export class Flow {
   #left = 0; // how many older ones are not kept
   #subscription = null;
   #timer = 0; #visible = false;
-  #range = $("#flow-range");
+  #range = $("#flow-range"); #charts = $("#flow-charts");
+  #width = 0; // of the charts, as they are drawn
 
   constructor(client, store) {
     this.#client = client;
     this.#store = store;
     this.#range.addEventListener("change", () => this.#draw());
     store.addEventListener("live", () => this.#draw());
+    new ResizeObserver(() => { if (this.#charts.clientWidth !== this.#width) this.#draw(); }).observe(this.#charts);
   }
 
   show(visible) {
@@ -61,23 +64,24 @@ export class Flow {
     if (moves.length === 0 || !this.#read || !this.#store.known) {
       const far = moves.length === 0 ? "" : `: ${(this.#left + moves.length).toLocaleString()} changes of status, up to ${timeOf(moves.at(-1).at)}`;
       $("#flow-note").textContent = moves.length === 0 && this.#read ? "Nothing has moved yet." : `Reading the journal${far}…`;
-      $("#flow-charts").replaceChildren();
+      this.#charts.replaceChildren();
       return;
     }
     const days = Number(this.#range.value);
     const from = days ? Math.max(now - days * dayMs, moves[0].at) : moves[0].at;
     const kept = this.#left ? `The newest ${moves.length.toLocaleString()} changes of status` : `${moves.length.toLocaleString()} changes of status are retained`;
     $("#flow-note").textContent = `${kept}, since ${timeOf(moves[0].at)}.`;
-    const drawn = [this.#cumulative(from, now), this.#cycle(from), this.#throughput(from, now)];
-    const numbers = () => [...document.querySelectorAll("#flow-charts details")];
+    const whole = (this.#width = this.#charts.clientWidth) - inset, half = isNarrow.matches ? whole : (this.#width - gap) / 2 - inset;
+    const drawn = [this.#cumulative(whole, from, now), this.#cycle(half, from), this.#throughput(half, from, now)];
+    const numbers = () => [...this.#charts.querySelectorAll("details")];
     const open = numbers().map((details) => details.open), focused = numbers().findIndex((details) => details.contains(document.activeElement));
-    $("#flow-charts").replaceChildren(...drawn);
+    this.#charts.replaceChildren(...drawn);
     numbers().forEach((details, i) => { details.open = open[i] ?? false; });
     numbers()[focused]?.firstElementChild.focus({ preventScroll: true });
   }
 
   // cumulative counts backwards from what there is now: the journal may have been pruned.
-  #cumulative(from, now) {
+  #cumulative(width, from, now) {
     const counts = Object.fromEntries(statuses.map((status) => [status, 0]));
     for (const task of this.#store.shown.values()) counts[task.status]++;
     const span = Math.max(1000, now - from), rows = [];
@@ -94,12 +98,12 @@ export class Flow {
     const last = rows.at(-1);
     const summary = `Now ${statuses.map((status) => `${last[status]} ${nameOf(status).toLowerCase()}`).join(", ")}.`;
     return figure("Tasks by status over time", summary,
-      areas("Tasks by status over time. " + summary, rows, bottomUp, (at) => (span < 2 * dayMs ? whenOf(at) : dayOf(at))),
+      areas(width, "Tasks by status over time. " + summary, rows, bottomUp, (at) => (span < 2 * dayMs ? whenOf(at) : dayOf(at))),
       legend(), table(["Time", ...statuses.map(nameOf)], rows.filter((_, k) => k % 20 === 0).map((row) => [timeOf(row.at), ...statuses.map((status) => row[status])])));
   }
 
   // cycle is the time from first being in progress to done.
-  #cycle(from) {
+  #cycle(width, from) {
     const began = new Map(), times = [];
     for (const { at, id, to } of this.#moves) {
       if (to === "in_progress" && !began.has(id)) began.set(id, at);
@@ -120,11 +124,11 @@ export class Flow {
       while (i < times.length && times[i] <= limit) i++;
       return { name, value: i - begin };
     });
-    return figure("Cycle time, from in progress to done", summary, bars("Cycle time. " + summary, groups, "in_progress"),
+    return figure("Cycle time, from in progress to done", summary, bars(width, "Cycle time. " + summary, groups, "in_progress"),
       table(["Up to", "Tasks"], groups.map(({ name, value }) => [name, value])));
   }
 
-  #throughput(from, now) {
+  #throughput(width, from, now) {
     const first = Math.max(startOfDay(from), startOfDay(now - 29 * dayMs)), groups = [], index = new Map();
     for (let day = first; day <= now; day = startOfDay(day + 1.5 * dayMs)) {
       index.set(day, groups.length);
@@ -136,7 +140,7 @@ export class Flow {
     }
     const sum = groups.reduce((total, { value }) => total + value, 0);
     const summary = `${sum.toLocaleString()} done in ${groups.length} ${groups.length === 1 ? "day" : "days"}, ${(sum / groups.length).toLocaleString(undefined, { maximumFractionDigits: 1 })} a day.`;
-    return figure("Done per day", summary, bars("Done per day. " + summary, groups, "done"),
+    return figure("Done per day", summary, bars(width, "Done per day. " + summary, groups, "done"),
       table(["Day", "Done"], groups.map(({ name, value }) => [name, value])));
   }
 }
