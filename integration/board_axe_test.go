@@ -54,7 +54,7 @@ func boardAxe(t *testing.T, b *boardTest) {
 	check := func(what string) {
 		t.Helper()
 		for scheme, rules := range map[string]string{"light": `{}`, "dark": `{runOnly: ["color-contrast"]}`} { // the rest is the same
-			w.do(emulate(scheme))
+			w.do(emulate(scheme, "none"))
 			found := w.eval(`still().then(() => axe.run(` + rules + `)).then(r => r.violations.map(v => v.id + ": " + v.help + ": " +
 				v.nodes.map(n => n.html + " " + n.failureSummary).join("; ")).join("\n"))`)
 			if found != "" {
@@ -77,6 +77,10 @@ func boardAxe(t *testing.T, b *boardTest) {
 	w.press("thi")
 	w.until(`document.querySelector("#dependency-options [role=option]")`)
 	check("editor")
+	w.do(emulate("dark", "active")) // all have one colour there
+	if outline := w.eval(`getComputedStyle(document.querySelector("#dependency-options [aria-selected=true]")).outlineStyle`); outline != "solid" {
+		t.Errorf("with forced colours the suggestion that Enter takes has an outline that is %s", outline)
+	}
 	w.press(kb.Escape) // of the suggestions
 	w.fill("title", "Mine")
 	b.update(second.ID, map[string]any{"title": "Theirs"})
@@ -110,9 +114,12 @@ func boardAxe(t *testing.T, b *boardTest) {
 	check("token")
 }
 
-// emulate has the browser prefer a colour scheme, and no motion.
-func emulate(scheme string) chromedp.Action[chromedp.Void] {
-	features := []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}
+// emulate has the browser prefer a colour scheme, and no motion, and, where forced is active,
+// use the colours of the system alone.
+func emulate(scheme, forced string) chromedp.Action[chromedp.Void] {
+	features := []*emulation.MediaFeature{
+		{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}, {Name: "forced-colors", Value: forced},
+	}
 	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: features})
 		return err
