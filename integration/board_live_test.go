@@ -230,6 +230,7 @@ func boardFilter(t *testing.T, b *boardTest) {
 	w.until(shown("24"))
 	w.press("er4")
 	w.until(shown("4"))
+	w.until(`document.querySelector("#announcer").textContent === "1 of 6" && !document.querySelector("#filter output")`) // said once, not at each change
 	query := w.eval(`location.search`)
 	if query != "?priority=high&assigned_to=ada+%26+co&text=NUMBer4" {
 		t.Errorf("the URL has %s", query)

@@ -1,7 +1,7 @@
 // The filter bar. It is kept in the URL, and matches as the daemon's filter does: every word
 // begins a word of title or description.
 
-import { $, h } from "./dom.js";
+import { $, announce, h } from "./dom.js";
 import { priorities } from "./words.js";
 
 const wordsIn = (text) => text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
@@ -13,6 +13,7 @@ export class Filter extends EventTarget {
   text = ""; assignee; priority = ""; ready = false; // assignee: undefined: whoever; null: nobody
   #words = [];
   #told = ""; // what tell has written
+  #asked = false; // somebody has changed the filter, and waits to hear how many match
 
   constructor(store) {
     super();
@@ -55,12 +56,12 @@ export class Filter extends EventTarget {
 
   focus() { this.#form.text.focus(); this.#form.text.select(); }
 
-  /** Says how many tasks are shown. */
+  /** Says how many tasks are shown; to screen readers only when the filter was changed. */
   tell(shown, all) {
-    const key = `${shown} ${all} ${this.active}`;
-    if (key === this.#told) return;
-    this.#told = key;
-    $(".shown", this.#form).textContent = this.active ? `${shown.toLocaleString()} of ${all.toLocaleString()}` : `${all.toLocaleString()} ${all === 1 ? "task" : "tasks"}`;
+    const text = this.active ? `${shown.toLocaleString()} of ${all.toLocaleString()}` : `${all.toLocaleString()} ${all === 1 ? "task" : "tasks"}`;
+    if (this.#asked) announce(text);
+    this.#asked = false;
+    if (text !== this.#told) $(".shown", this.#form).textContent = this.#told = text;
   }
 
   #read() {
@@ -80,6 +81,7 @@ export class Filter extends EventTarget {
     set("priority", this.priority || undefined);
     set("ready", this.ready ? "1" : undefined);
     history.replaceState(history.state, "", url);
+    this.#asked = true;
     this.#changed();
   }
 
