@@ -40,6 +40,7 @@ func TestBoard(t *testing.T) {
 		{"away", boardAway},
 		{"stalled", boardStalled},
 		{"token", boardToken},
+		{"what the browser keeps", boardKept},
 		{"activity and flow", boardPages},
 		{"back through the journal", boardPast},
 		{"still under the pointer", boardHold},

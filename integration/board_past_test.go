@@ -1,8 +1,13 @@
 package integration
 
 import (
+	"context"
 	"fmt"
 	"testing"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
 
 	"github.com/descartes-tasks/descartes/schema"
 )
@@ -79,4 +84,31 @@ func boardPast(t *testing.T, b *boardTest) {
 	b.update(id, map[string]any{"title": "Even now"})
 	w.until(fmt.Sprintf(`seqs(`+history+`)[0] === %d`, events+4))
 	w.leave()
+}
+
+// The theme that was chosen is there before the page is, so that none flashes. A browser that
+// keeps nothing for a page, nor lets it ask, shows the board all the same.
+func boardKept(t *testing.T, b *boardTest) {
+	create(t, b.c, "Seen")
+	w := b.open("")
+	w.press("t")
+	w.press("t")
+	w.press("t")
+	before := func(script string) {
+		w.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+			_, err := cdp.Call(ctx, t, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script})
+			return err
+		}))
+	}
+	before(`new MutationObserver(() => { window.had = document.body ? "a page" : "nothing" }).observe(document, {subtree: true, attributeFilter: ["data-theme"]})`)
+	w.visit(b.daemon.board())
+	if had := w.until(`document.documentElement.dataset.theme && window.had`); had != "nothing" {
+		t.Errorf("when the theme came there was %s", had)
+	}
+	before(`for (const name of ["localStorage", "sessionStorage"])
+		Object.defineProperty(window, name, {get() { throw new DOMException("not allowed", "SecurityError") }})`)
+	w.visit(b.daemon.board())
+	w.until(`cards().includes("Seen")`)
+	w.press("t")
+	w.until(`document.documentElement.dataset.theme`)
 }

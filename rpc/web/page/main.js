@@ -10,6 +10,7 @@ import { Editor } from "./editor.js";
 import { parseExactly } from "./exact.js";
 import { Filter } from "./filter.js";
 import { Flow } from "./flow.js";
+import { keep } from "./kept.js";
 import { listen } from "./keys.js";
 import { Status } from "./status.js";
 import { Store } from "./store.js";
@@ -60,11 +61,8 @@ function show(view) {
 function theme() {
   const dark = getComputedStyle(document.documentElement).colorScheme === "dark" ||
     !document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches;
-  localStorage.setItem("descartes-theme", document.documentElement.dataset.theme = dark ? "light" : "dark");
+  keep("local", "descartes-theme", document.documentElement.dataset.theme = dark ? "light" : "dark"); // theme.js reads it
 }
-
-const chosen = localStorage.getItem("descartes-theme");
-if (chosen) document.documentElement.dataset.theme = chosen;
 
 for (const link of document.querySelectorAll("nav [data-view]")) {
   link.addEventListener("click", (event) => {

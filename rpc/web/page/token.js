@@ -1,10 +1,11 @@
 // The token, where the daemon asks for one: asked for once, kept for this tab only.
 
 import { $ } from "./dom.js";
+import { keep, kept } from "./kept.js";
 
 const key = "descartes-token";
 
-export const keptToken = () => sessionStorage.getItem(key) ?? "";
+export const keptToken = () => kept("session", key) ?? "";
 
 /** Asks for a token whenever the client has none that is accepted. */
 export function askForToken(client) {
@@ -20,7 +21,7 @@ export function askForToken(client) {
     event.preventDefault();
     const token = form.token.value.trim();
     if (!token) return;
-    sessionStorage.setItem(key, token);
+    keep("session", key, token);
     dialog.close();
     client.setToken(token);
   });
