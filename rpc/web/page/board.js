@@ -188,7 +188,7 @@ export class Board {
     shine(card, moved ? `${whoOf(event)}: ${nameOf(event.previous_status)} → ${nameOf(event.new_status)}` : "");
   }
 
-  /** The card that is focused, or was last. */
+  /** The id of the card that has the focus, null: none has. */
   get selected() {
     return document.activeElement?.classList.contains("card") ? document.activeElement.dataset.id : null;
   }

@@ -61,7 +61,8 @@ export interface SubscribeParams {
 
 export interface Handlers {
   /** Every task that matches: at first, and whenever the view has to begin anew, because the
-   *  cursor was refused or the journal was pruned. What is not in it is gone. */
+   *  cursor was refused or the journal was pruned. What is not in it is gone. With
+   *  include_task: false a task has its id and version, and nothing else. */
   snapshot?(tasks: Task[]): void;
   /** A change, in the order of the journal, never twice. */
   event?(event: TaskEvent): void;

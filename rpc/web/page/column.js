@@ -23,6 +23,7 @@ export class Column {
   current = null; // the id of the card that the Tab key leads to
 
   #top = 0; #height = 600; // of the view, so that drawing measures nothing
+  #listHeight = -1; // of all cards together, as it was drawn
   #pad = 0; // empty space above the first card, while the pointer keeps it there
   #counted = -1; // what the heading says
   #target = null; // where to scroll when it is drawn next
@@ -93,7 +94,7 @@ export class Column {
     const scrolled = this.#target === null ? 0 : this.#target - this.#top;
     const top = this.#target ?? this.#top;
     const height = this.#hovered ? Math.max(natural, top + this.#height) : natural;
-    if (height !== this.listHeight) this.list.style.height = `${this.listHeight = height}px`;
+    if (height !== this.#listHeight) this.list.style.height = `${this.#listHeight = height}px`;
     if (this.#target !== null) { this.body.scrollTop = this.#top = this.#target; this.#target = null; }
     const first = Math.max(0, Math.floor((this.#top - this.#pad) / rowHeight) - beyond);
     const last = Math.min(this.items.length, Math.ceil((this.#top - this.#pad + this.#height) / rowHeight) + beyond);

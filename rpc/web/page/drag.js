@@ -11,7 +11,8 @@ export class Drag {
   #board; #actions; #store;
   #press = null; // {id, pointer, x, y, timer}: a card is held
   #dragged = null; // {id, ghost, dx, dy, column}: a card is on its way
-  #scroll = 0;
+  #dropped = false; // the click that follows a drop is none
+  #scroll = 0; // the frame in which columns scroll next
 
   constructor(board, actions, store) {
     this.#board = board;
@@ -102,7 +103,6 @@ export class Drag {
     this.#scroll = requestAnimationFrame(() => this.#creep());
   }
 
-  #dropped = false; // the click that follows a drop is none
   #swallow(event) {
     if (!this.#dropped) return;
     this.#dropped = false;

@@ -14,6 +14,7 @@ export class Status {
   #banner = $("#banner");
   #leftAt = 0; // when what is shown was last true; 0: it is true, or nothing was shown yet
   #everLive = false;
+  #written = ""; // the details, as they are on the page
 
   constructor(client, store) {
     this.#client = client;
@@ -55,7 +56,8 @@ export class Status {
   #tick() {
     const shown = this.#state === "away" && (this.#everLive || this.#client.reason !== "connecting");
     this.#banner.hidden = !shown;
-    if (shown) this.#write($(".what", this.#banner), `${this.#since()} ${this.#next()}`);
+    const what = $(".what", this.#banner), text = `${this.#since()} ${this.#next()}`;
+    if (shown && what.textContent !== text) what.textContent = text;
     if (!this.#details.hidden) this.#fill();
   }
 
@@ -93,7 +95,4 @@ export class Status {
     this.#written = key;
     this.#details.replaceChildren(h("dl", {}, ...lines.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])));
   }
-  #written = "";
-
-  #write(element, text) { if (element.textContent !== text) element.textContent = text; }
 }
