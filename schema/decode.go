@@ -254,11 +254,13 @@ func join(path, name string) string {
 }
 
 // DidYouMean names the word that is nearest to the given one, as the end of a
-// sentence ("; did you mean todo?"); "" if none is near.
+// sentence ("; did you mean todo?"); "" if none is near: more than two mistakes, or two
+// where both have at most four letters, make another word.
 func DidYouMean(given string, words []string) string {
-	best, least := "", 3 // edits; more would be another word
+	best, least := "", 3
 	for _, word := range words {
-		if n := edits(strings.ToLower(given), word); n < least && n < len(word) {
+		n := edits(strings.ToLower(given), word)
+		if n < least && n < len(word) && (n < 2 || max(len(given), len(word)) > 4) {
 			best, least = word, n
 		}
 	}
@@ -268,25 +270,30 @@ func DidYouMean(given string, words []string) string {
 	return "; did you mean " + best + "?"
 }
 
-// edits gives the Levenshtein distance of two words.
+// edits gives the least number of mistakes that make one word of another: a letter
+// more, less or other, or two neighbours that have changed places.
 func edits(a, b string) int {
 	if len(a) > 64 {
 		return len(a) // no word of ours is near, and the time is bounded
 	}
+	var before []int // the row before the last one
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
 	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
+		next := make([]int, len(b)+1)
+		next[0] = i + 1
 		for j := range len(b) {
-			cost := diagonal
+			next[j+1] = row[j]
 			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
+				next[j+1] = 1 + min(row[j], next[j], row[j+1])
 			}
-			diagonal, row[j+1] = row[j+1], cost
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				next[j+1] = min(next[j+1], before[j-1]+1)
+			}
 		}
+		before, row = row, next
 	}
 	return row[len(b)]
 }

@@ -213,10 +213,12 @@ func TestDecodeCopies(t *testing.T) {
 }
 
 func TestDidYouMean(t *testing.T) {
-	words := []string{"id", "title", "status", "priority"}
+	words := []string{"id", "title", "status", "priority", "todo", "done"}
 	for given, want := range map[string]string{
 		"Title": "title", "STATUS": "status", "stauts": "status", "priorityy": "priority", "i": "id", "idd": "id",
 		"": "", "x": "", "xy": "", "description": "", strings.Repeat("title", 20): "", "prio": "",
+		"tood": "todo", "dnoe": "done", "don": "done", "tittel": "title", // letters that changed places are one mistake
+		"foo": "", "nope": "", "deno": "", // half of a word is another word
 	} {
 		got := strings.TrimSuffix(strings.TrimPrefix(DidYouMean(given, words), "; did you mean "), "?")
 		if got != want {
