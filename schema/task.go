@@ -165,6 +165,10 @@ func (d *Draft) Task(at int64) Task {
 	}
 }
 
+// IsID tells whether id can be the id of a task: 1 to 128 characters of A-Z a-z 0-9 . _
+// : and -. It says nothing about whether there is such a task.
+func IsID(id string) bool { return checkID("id", id) == nil }
+
 // checkID tells whether id can be the id of a task. The error names field.
 func checkID(field, id string) error {
 	if len(id) < 1 || len(id) > MaxIDLength || strings.ContainsFunc(id, notInID) {

@@ -30,10 +30,11 @@ func applyCommand() *cli.Command {
 }
 
 func applyFile(ctx context.Context, cmd *cli.Command) error {
-	if cmd.NArg() > 1 {
-		return usageError("apply takes the name of one file, but got %q", cmd.Args().Slice())
+	name, err := fileArgument(cmd)
+	if err != nil {
+		return err
 	}
-	text, err := readInput(cmd)
+	text, err := readInput(cmd, name)
 	if err != nil {
 		return err
 	}
@@ -58,9 +59,9 @@ func applyFile(ctx context.Context, cmd *cli.Command) error {
 	})(ctx, cmd)
 }
 
-// readInput reads the file that the argument names, or standard input.
-func readInput(cmd *cli.Command) ([]byte, error) {
-	if name := cmd.Args().First(); name != "" && name != "-" {
+// readInput reads the file of this name, or standard input.
+func readInput(cmd *cli.Command, name string) ([]byte, error) {
+	if name != "" && name != "-" {
 		return os.ReadFile(name)
 	}
 	return io.ReadAll(cmd.Root().Reader)

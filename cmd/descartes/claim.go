@@ -83,8 +83,8 @@ func claimParams(cmd *cli.Command) (p schema.ClaimParams, err error) {
 		return p, err
 	}
 	p.LeaseMS = new(cmd.Duration("lease").Milliseconds())
-	if id := cmd.String("id"); id != "" { // of claim alone
-		p.ID = &id
+	if cmd.IsSet("id") { // of claim alone
+		p.ID = new(cmd.String("id"))
 	}
 	check := p // the daemon fills in what is left out
 	if check.AssignedTo == "" {

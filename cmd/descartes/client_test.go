@@ -87,6 +87,10 @@ func TestCommandLine(t *testing.T) {
 		{"list --limit 0", 2, "--limit must be at least 1; --all"},
 		{"list --color sometimes", 2, "--color must be auto, always or never"},
 		{"history x y", 2, "history takes the id of one task"},
+		{"history --since x", 2, "--since must be a cursor that this server gave"},
+		{"watch --count 0", 2, "--count must be at least 1"},
+		{"watch --timeout -1s", 2, "--timeout must be at least 0s"},
+		{"watch --debounce -1s", 2, "--debounce must be 0s to 1m"},
 		{"apply", 2, "there is no operation"},
 		{"info all", 2, "info takes no argument"},
 		{"watch --filter {", 2, "--filter must be JSON"},
@@ -118,6 +122,34 @@ func TestCommandLine(t *testing.T) {
 		r := descartes(t, strings.Fields(test.args)...)
 		if r.code != test.code || !strings.Contains(r.errors, test.says) || strings.Count(r.errors, "\n") != min(test.code, 1) {
 			t.Errorf("%q: %+v, want %d and %q", test.args, r, test.code, test.says)
+		}
+	}
+	// What a script has never set must not mean everything.
+	for _, test := range []struct{ args, says string }{
+		{"get|", `"" cannot be the id of a task: that is 1 to 128 characters`},
+		{"get|a|", `"" cannot be the id`},
+		{"done|", `"" cannot be the id`},
+		{"done|Buy milk", `"Buy milk" cannot be the id`},
+		{"update||--title|x", `"" cannot be the id`},
+		{"delete|", `"" cannot be the id`},
+		{"watch||--until|done", `"" cannot be the id`},
+		{"watch|a|", `"" cannot be the id`},
+		{"history|", `"" cannot be the id`},
+		{"create|x|--depends-on|", `--depends-on: "" cannot be the id`},
+		{"create|x|--id|", `--id: "" cannot be the id`},
+		{"claim|--assigned-to|me|--id|", "--id must be 1 to 128 characters"},
+		{"claim|--assigned-to|me|--filter|", "--filter is empty"},
+		{"watch|--filter|", "--filter is empty"},
+		{"list|--filter|", "--filter is empty"},
+		{"export|--filter|", "--filter is empty"},
+		{"watch|--since|", "--since must be a cursor"},
+		{"history|--since|", "--since must be a cursor"},
+		{"export|", "export takes the name of a file, but got an empty one"},
+		{"import|", "import takes the name of a file, but got an empty one"},
+		{"apply|", "apply takes the name of a file, but got an empty one"},
+	} {
+		if r := descartes(t, strings.Split(test.args, "|")...); r.code != 2 || r.out != "" || !strings.Contains(r.errors, test.says) || strings.Count(r.errors, "\n") != 1 {
+			t.Errorf("%q: %+v, want %q", test.args, r, test.says)
 		}
 	}
 	var about map[string]string

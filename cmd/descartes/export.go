@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -31,15 +30,16 @@ func exportCommand() *cli.Command {
 }
 
 func export(ctx context.Context, cmd *cli.Command) error {
-	if cmd.NArg() > 1 {
-		return usageError("export takes the name of one file, but got %q", cmd.Args().Slice())
+	name, err := fileArgument(cmd)
+	if err != nil {
+		return err
 	}
 	filter, err := exportFilter(cmd)
 	if err != nil {
 		return err
 	}
 	db, out := cmd.String("db"), cmd.Root().Writer
-	toFile := cmd.NArg() == 1 && cmd.Args().First() != "-"
+	toFile := name != "" && name != "-"
 	var bar *progress
 	if toFile || !isTerminal(out) { // where the lines show how far it is
 		bar = newProgress(cmd.Root().ErrWriter, "exporting")
@@ -47,7 +47,7 @@ func export(ctx context.Context, cmd *cli.Command) error {
 	}
 	var tasks int64
 	if toFile {
-		tasks, err = storage.ExportFile(ctx, db, cmd.Args().First(), cmd.Bool("force"), filter, bar.show)
+		tasks, err = storage.ExportFile(ctx, db, name, cmd.Bool("force"), filter, bar.show)
 	} else {
 		tasks, err = storage.Export(ctx, db, out, filter, bar.show)
 	}
@@ -67,13 +67,8 @@ func exportFilter(cmd *cli.Command) (*schema.Filter, error) {
 	var params struct {
 		Filter schema.Filter `json:"filter"`
 	}
-	if text := cmd.String("filter"); text != "" {
-		if !json.Valid([]byte(text)) {
-			return nil, usageError("--filter must be JSON, not %s", text)
-		}
-		if err := schema.Decode([]byte(`{"filter":`+text+`}`), &params); err != nil {
-			return nil, usageError("--filter: %w", err)
-		}
+	if err := readFilter(cmd, &params); err != nil {
+		return nil, err
 	}
 	if err := params.Filter.Validate(); err != nil {
 		return nil, usageError("%w", err)

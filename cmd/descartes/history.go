@@ -36,7 +36,13 @@ func history(ctx context.Context, cmd *cli.Command) error {
 	case cmd.IsSet("limit") && limit < 1:
 		return usageError("--limit must be at least 1; without it every event comes")
 	}
-	if since := cmd.String("since"); since != "" && since != schema.SinceStart {
+	if err := checkNames(cmd.Args().Slice()); err != nil {
+		return err
+	}
+	if since := cmd.String("since"); cmd.IsSet("since") && since != schema.SinceStart {
+		if _, err := schema.ParseCursor("since", since); err != nil {
+			return flagError(cmd, err)
+		}
 		p.Since = &since
 	}
 	return onDaemon(func(ctx context.Context, cmd *cli.Command, c *client.Client) error {

@@ -46,14 +46,14 @@ func importTasks(ctx context.Context, cmd *cli.Command) error {
 		stderr:    cmd.Root().ErrWriter,
 		nodes:     make(map[string]*node),
 	}
+	name, err := fileArgument(cmd)
 	switch {
-	case cmd.NArg() > 1:
-		return usageError("import takes the name of one file, but got %q", cmd.Args().Slice())
+	case err != nil:
+		return err
 	case !slices.Contains([]storage.Conflict{storage.ConflictRefuse, storage.ConflictSkip, storage.ConflictReplace}, im.conflict):
 		return usageError("--on-conflict must be refuse, skip or replace, not %q", im.conflict)
 	}
-	var err error
-	if im.input, err = openInput(cmd.Args().First(), cmd.Root().Reader); err != nil {
+	if im.input, err = openInput(name, cmd.Root().Reader); err != nil {
 		return err
 	}
 	defer im.input.close()

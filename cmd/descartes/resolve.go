@@ -12,6 +12,17 @@ import (
 	"github.com/descartes-tasks/descartes/schema"
 )
 
+// checkNames refuses what cannot name a task, before anything is tried: most often the
+// empty text of a variable that a script has never set, which must not mean all tasks.
+func checkNames(names []string) error {
+	for _, name := range names {
+		if !schema.IsID(name) {
+			return usageError("%q cannot be the id of a task: that is 1 to 128 characters of A-Z a-z 0-9 . _ : -", cut(name, 40))
+		}
+	}
+	return nil
+}
+
 // resolve gives the ids of the tasks that people name: by their ids, or by the last
 // digits, at least shortID of them, of ids that the daemon made. Who has chosen
 // an id that looks like such digits means that one, if there is one. Digits that end

@@ -98,6 +98,18 @@ var durationRules = map[string]string{
 // flagAliases are fields that have another name than their flags.
 var flagAliases = map[string]string{"priority": "priority-at-least", "depends-on": "dependencies"}
 
+// fileArgument gives the name of the file that the argument is, "" if there is none.
+func fileArgument(cmd *cli.Command) (string, error) {
+	name := cmd.Args().First()
+	switch {
+	case cmd.NArg() > 1:
+		return "", usageError("%s takes the name of one file, but got %q", cmd.Name, cmd.Args().Slice())
+	case cmd.NArg() == 1 && name == "":
+		return "", usageError("%s takes the name of a file, but got an empty one", cmd.Name)
+	}
+	return name, nil
+}
+
 // apply makes operations in one commit and gives what each gave.
 func apply(ctx context.Context, c *client.Client, operations []schema.Operation) ([]json.RawMessage, error) {
 	var result schema.ApplyResult
@@ -142,10 +154,10 @@ func namedTasks(ctx context.Context, cmd *cli.Command, c *client.Client) ([]stri
 	return ids, nil
 }
 
-// needsTasks refuses a command line that names no task.
+// needsTasks refuses a command line that names no task, or what cannot be one.
 func needsTasks(cmd *cli.Command) error {
 	if cmd.Args().Present() {
-		return nil
+		return checkNames(cmd.Args().Slice())
 	}
 	return usageError(`say which tasks: descartes %s ID…; "descartes list" shows their ids`, cmd.Name)
 }

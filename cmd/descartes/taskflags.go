@@ -53,6 +53,12 @@ func readDraft(cmd *cli.Command) (schema.Draft, error) {
 	if name := cmd.String("assign"); name != "" {
 		d.AssignedTo = &name
 	}
+	if err := checkNames(d.Dependencies); err != nil {
+		return d, usageError("--depends-on: %w", err)
+	}
+	if cmd.IsSet("id") && !schema.IsID(d.ID) {
+		return d, usageError("--id: %w", checkNames([]string{d.ID}))
+	}
 	metadata, err := readMetadata(cmd)
 	d.Metadata = metadata
 	return d, err

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/urfave/cli/v3"
 
@@ -28,10 +29,10 @@ func watchCommand() *cli.Command {
 			&cli.StringFlag{Name: "since", Usage: "begin after `CURSOR`; \"start\": at the oldest event there is"},
 			&cli.BoolFlag{Name: "snapshot", Usage: "begin with every matching task as it is"},
 			&cli.StringFlag{Name: "filter", Usage: "only what matches, as `JSON`: '{\"status\":[\"todo\"]}'"},
-			&cli.DurationFlag{Name: "debounce", Usage: "fold the changes of one task within this window; 0s: none", Value: -1, DefaultText: "the daemon's"},
+			&cli.DurationFlag{Name: "debounce", Usage: "fold the changes of one task within this window; 0s: none", DefaultText: "the daemon's"},
 			&cli.StringFlag{Name: "until", Usage: "end when `WHAT` is so: todo, in_progress, blocked, done, ready, or a filter as JSON"},
-			&cli.Int64Flag{Name: "count", Usage: "end after `N` events"},
-			&cli.DurationFlag{Name: "timeout", Usage: "end after this long"},
+			&cli.Int64Flag{Name: "count", Usage: "end after `N` events", DefaultText: "without end"},
+			&cli.DurationFlag{Name: "timeout", Usage: "end after this long", DefaultText: "without end"},
 		),
 		OnUsageError: onUsageError,
 		Action:       failing(watch),
@@ -133,14 +134,22 @@ func watchEnd(ctx context.Context, cmd *cli.Command, err error) error {
 }
 
 func watchParams(cmd *cli.Command) (p schema.SubscribeParams, err error) {
-	if since := cmd.String("since"); since != "" {
-		p.Since = &since
+	switch err := checkNames(cmd.Args().Slice()); {
+	case err != nil:
+		return p, err
+	case cmd.IsSet("count") && cmd.Int64("count") < 1:
+		return p, usageError("--count must be at least 1; without it every event comes")
+	case cmd.Duration("timeout") < 0:
+		return p, usageError("--timeout must be at least 0s, which is no end")
+	}
+	if cmd.IsSet("since") {
+		p.Since = new(cmd.String("since"))
 	}
 	if cmd.Bool("snapshot") {
 		p.Snapshot = new(true)
 	}
-	if d := cmd.Duration("debounce"); d >= 0 {
-		p.DebounceMS = new(d.Milliseconds())
+	if cmd.IsSet("debounce") {
+		p.DebounceMS = new(cmd.Duration("debounce").Milliseconds())
 	}
 	if err := readFilter(cmd, &p); err != nil {
 		return p, err
@@ -159,10 +168,12 @@ func watchParams(cmd *cli.Command) (p schema.SubscribeParams, err error) {
 // readFilter reads --filter into the params of a method that has a filter.
 func readFilter(cmd *cli.Command, params any) error {
 	text := cmd.String("filter")
-	if text == "" {
+	switch {
+	case !cmd.IsSet("filter"):
 		return nil
-	}
-	if !json.Valid([]byte(text)) {
+	case strings.TrimSpace(text) == "":
+		return usageError("--filter is empty, which is no JSON: leave it out for everything")
+	case !json.Valid([]byte(text)):
 		return usageError("--filter must be JSON, not %s", text)
 	}
 	if err := schema.Decode([]byte(`{"filter":`+text+`}`), params); err != nil {
