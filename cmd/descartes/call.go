@@ -42,10 +42,15 @@ func dial(ctx context.Context, cmd *cli.Command, options client.Options) (*clien
 func dialDaemon(ctx context.Context, cmd *cli.Command, options client.Options) (*client.Client, error) {
 	secure, err := clientTLS(cmd.String("tls-ca"))
 	if err != nil {
-		return nil, err
+		return nil, usageError("%w", err)
 	}
 	options.Token, options.TLS = cmd.String("token"), secure
-	return client.Dial(ctx, cmd.String("url"), options)
+	c, err := client.Dial(ctx, cmd.String("url"), options)
+	if _, refused := errors.AsType[*client.RefusedError](err); err == nil || refused || ctx.Err() != nil ||
+		client.IsTemporary(err) || errors.Is(err, client.ErrUntrusted) {
+		return c, err
+	}
+	return nil, usageError("%w", err) // the URL or the token: nothing was tried
 }
 
 func callCommand() *cli.Command {

@@ -52,8 +52,17 @@ func TestNoDaemon(t *testing.T) {
 			t.Errorf("%v: %+v", args, r)
 		}
 	}
-	if r := descartes(t, "call", "--url", "127.0.0.1:1", "server.ping"); r.code != 1 || !strings.Contains(r.errors, "write it like ws://") {
-		t.Errorf("%+v", r)
+	for _, test := range [][2]string{ // nothing was tried
+		{"--url 127.0.0.1:1", "write it like ws://"},
+		{"--url ftp://x", "none of ws, wss"},
+		{"--token a\u00e9", "the token has a character"},
+		{"--tls-ca /nowhere", "--tls-ca: open /nowhere"},
+	} {
+		for _, command := range []string{"ping", "watch", "board", "claim --assigned-to me", "call server.ping"} {
+			if r := descartes(t, strings.Fields(command+" "+test[0])...); r.code != 2 || !strings.Contains(r.errors, test[1]) {
+				t.Errorf("%s %s: %+v", command, test[0], r)
+			}
+		}
 	}
 }
 
@@ -297,14 +306,14 @@ func TestTokenErrors(t *testing.T) {
 		if r := descartes(t, "call", "--url", url, "--token", token, "server.ping"); r.out != "\"pong\"\n" {
 			t.Errorf("%s: %+v", url, r)
 		}
-		for wrong, says := range map[string]string{
-			"":          "wants a token: give one with --token or DESCARTES_TOKEN",
-			token + "x": "does not accept this token: it is wrong, or was revoked",
-			token + " ": "the token has a character that no token has",
+		for wrong, want := range map[string]result{
+			"":          {1, "", "wants a token: give one with --token or DESCARTES_TOKEN"},
+			token + "x": {1, "", "does not accept this token: it is wrong, or was revoked"},
+			token + " ": {2, "", "the token has a character that no token has"},
 		} {
 			for _, command := range [][]string{{"call", "server.ping"}, {"watch"}} {
 				r := descartes(t, append(command, "--url", url, "--token", wrong)...)
-				if r.code != 1 || !strings.Contains(r.errors, says) || strings.Contains(r.errors, token) || strings.Count(r.errors, "\n") != 1 {
+				if r.code != want.code || !strings.Contains(r.errors, want.errors) || strings.Contains(r.errors, token) || strings.Count(r.errors, "\n") != 1 {
 					t.Errorf("%s with %q: %+v", command, wrong, r)
 				}
 			}
