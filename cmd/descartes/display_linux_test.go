@@ -76,6 +76,24 @@ func TestTablesOnTerminal(t *testing.T) {
 	if text := shownOn(t, 60, "call", "task.get", `{"id":"w"}`); !strings.Contains(text, `Wash\u001b]0;x\u0007 \u009b2J\u202eup`) {
 		t.Errorf("%q", text)
 	}
+	for width, heading := range map[int]string{
+		60: "ID        STATUS        PRIORITY  ASSIGNED  TITLE\n",
+		40: "ID        STATUS        TITLE\n",
+		20: "ID        TITLE\n",
+	} {
+		text := shownOn(t, width, "list")
+		if !strings.HasPrefix(text, heading) {
+			t.Errorf("on %d columns: %q", width, text)
+		}
+		for line := range strings.Lines(text) {
+			if columns(strings.TrimSuffix(line, "\n")) > width {
+				t.Errorf("%q is wider than %d columns", line, width)
+			}
+		}
+	}
+	if text := shownOn(t, 40, "info"); !strings.Contains(text, "synced to disk before it is answered") {
+		t.Errorf("a value is cut: %q", text)
+	}
 	if text := shownOn(t, 40, "create", "New", "--id", "n"); text != "created   n  todo  New\n" {
 		t.Errorf("%q", text)
 	}

@@ -66,7 +66,9 @@ func ping(ctx context.Context, cmd *cli.Command, c *client.Client) error {
 // printMembers prints an object as a table of names and values; those of an object
 // inside have its name in front.
 func printMembers(cmd *cli.Command, result json.RawMessage) error {
-	t := newTable(cmd.Root().Writer, displayOf(cmd), "NAME", "VALUE")
+	s := displayOf(cmd)
+	s.width = 0 // a value is not cut
+	t := newTable(cmd.Root().Writer, s, "NAME", "VALUE")
 	addMembers(t, "", result)
 	return t.flush()
 }

@@ -18,9 +18,14 @@ type table struct {
 	w       io.Writer
 	display display
 	names   []string
+	spare   []int // columns that a narrow screen does without, in this order
+	hidden  map[int]bool
 	rows    [][]cell
 	widths  []int // of the columns but the last one; those of earlier rows stay
 }
+
+// lastLeast is how wide the last column is to be, or spare ones are left out.
+const lastLeast = 12
 
 func newTable(w io.Writer, s display, names ...string) *table {
 	return &table{w: w, display: s, names: names}
@@ -43,6 +48,7 @@ func (t *table) flush() error {
 	heading := t.display.people && t.widths == nil
 	t.measure()
 	if heading {
+		t.hide()
 		names := make([]cell, len(t.names))
 		for i, name := range t.names {
 			names[i] = cell{name, faint}
@@ -72,6 +78,22 @@ func (t *table) measure() {
 	}
 }
 
+// hide leaves out columns that are spare where the screen has no room for all.
+func (t *table) hide() {
+	t.hidden = make(map[int]bool)
+	left := t.display.width
+	for _, width := range t.widths {
+		left -= width + 2
+	}
+	for _, i := range t.spare {
+		if t.display.width == 0 || left >= lastLeast {
+			return
+		}
+		t.hidden[i] = true
+		left += t.widths[i] + 2
+	}
+}
+
 func (t *table) row(out *strings.Builder, row []cell) {
 	last := len(row) - 1
 	if !t.display.people {
@@ -83,6 +105,9 @@ func (t *table) row(out *strings.Builder, row []cell) {
 	}
 	left := t.display.width
 	for i, c := range row[:last] {
+		if t.hidden[i] {
+			continue
+		}
 		out.WriteString(t.display.painted(c.paint, c.text))
 		fmt.Fprintf(out, "%*s", t.widths[i]-columns(c.text)+2, "")
 		left -= t.widths[i] + 2

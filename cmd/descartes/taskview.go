@@ -24,7 +24,9 @@ func newTaskTable(cmd *cli.Command) *taskTable {
 	if s.people {
 		names = []string{"ID", "STATUS", "PRIORITY", "ASSIGNED", "CHANGED", "TITLE"}
 	}
-	return &taskTable{newTable(cmd.Root().Writer, s, names...), time.Now()}
+	t := newTable(cmd.Root().Writer, s, names...)
+	t.spare = []int{4, 2, 3, 1} // CHANGED, PRIORITY, ASSIGNED, STATUS
+	return &taskTable{t, time.Now()}
 }
 
 // addTask takes a task as the daemon sent it.
