@@ -19,13 +19,13 @@ func completionCommand() *cli.Command {
 	script := func(shell, use string) *cli.Command {
 		return &cli.Command{
 			Name: shell, Usage: "print the script for " + shell + ": " + use, OnUsageError: onUsageError,
-			Action: withoutArguments(func(_ context.Context, cmd *cli.Command) error {
+			Action: withoutArguments(failing(func(_ context.Context, cmd *cli.Command) error {
 				text, err := completions.ReadFile("shell/completion." + shell)
 				if err == nil {
 					_, err = cmd.Root().Writer.Write(text)
 				}
 				return err
-			}),
+			})),
 		}
 	}
 	return &cli.Command{
@@ -41,7 +41,7 @@ func completionCommand() *cli.Command {
 			script("fish", "descartes completion fish > ~/.config/fish/completions/descartes.fish"),
 			{
 				Name: "words", Hidden: true, SkipFlagParsing: true, HideHelp: true, Usage: "complete the last of the words",
-				Action: printCandidates,
+				Action: failing(printCandidates),
 			},
 		},
 	}

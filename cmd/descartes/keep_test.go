@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -83,6 +84,21 @@ func TestKeepingUsage(t *testing.T) {
 		r := descartes(t, strings.Fields(test.args)...)
 		if r.code != test.code || !strings.Contains(r.errors, test.want) || strings.Count(r.errors, "\n") != 1 || r.out != "" {
 			t.Errorf("descartes %s: %+v", test.args, r)
+		}
+	}
+}
+
+// full is an output that takes nothing.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("write: no space left on device") }
+
+// What cannot be written is told, and is no mistake of the command line.
+func TestFullOutput(t *testing.T) {
+	for _, args := range []string{"version", "version --json", "man", "completion bash", "completion words re"} {
+		errs := new(strings.Builder)
+		if code := run(t.Context(), append([]string{"descartes"}, strings.Fields(args)...), nil, full{}, errs); code != exitFailed || errs.String() != "descartes: write: no space left on device\n" {
+			t.Errorf("%v: %d, %q", args, code, errs)
 		}
 	}
 }

@@ -17,9 +17,9 @@ func manCommand() *cli.Command {
 		Description: "It has every command and flag. To install it: descartes man > ~/.local/share/man/man1/descartes.1; to read it once:\n" +
 			"descartes man | man -l -",
 		OnUsageError: onUsageError,
-		Action: withoutArguments(func(_ context.Context, cmd *cli.Command) error {
+		Action: withoutArguments(failing(func(_ context.Context, cmd *cli.Command) error {
 			return writeManual(cmd.Root().Writer, cmd.Root())
-		}),
+		})),
 	}
 }
 

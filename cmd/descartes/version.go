@@ -47,7 +47,7 @@ func versionCommand() *cli.Command {
 		Usage:        "tell which descartes this is",
 		OnUsageError: onUsageError,
 		Flags:        []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "as JSON"}},
-		Action: withoutArguments(func(_ context.Context, cmd *cli.Command) error {
+		Action: withoutArguments(failing(func(_ context.Context, cmd *cli.Command) error {
 			about := struct {
 				Version string `json:"version"`
 				Commit  string `json:"commit,omitempty"`
@@ -62,6 +62,6 @@ func versionCommand() *cli.Command {
 			}
 			_, err := fmt.Fprintf(cmd.Root().Writer, "descartes %s (%s)\n", about.Version, built)
 			return err
-		}),
+		})),
 	}
 }
