@@ -103,8 +103,11 @@ func readGroups(r io.Reader, defaults schema.Draft) (groups []group, tasks int, 
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<20)
 	for n := 1; lines.Scan(); n++ {
-		line := bytes.TrimSpace(lines.Bytes())
-		if len(line) == 0 {
+		line := lines.Bytes()
+		if n == 1 {
+			line = bytes.TrimPrefix(line, []byte(byteOrderMark))
+		}
+		if line = bytes.TrimSpace(line); len(line) == 0 {
 			continue
 		}
 		draft, err := draftOf(line, defaults)
@@ -139,6 +142,8 @@ func readGroups(r io.Reader, defaults schema.Draft) (groups []group, tasks int, 
 func draftOf(line []byte, defaults schema.Draft) (*schema.Draft, error) {
 	draft := defaults
 	switch {
+	case line[0] == '[' && json.Valid(line) && bytes.Contains(line, []byte("{")):
+		return nil, errors.New("it is a JSON array: write each object on a line of its own")
 	case line[0] != '{':
 		draft.Title = strings.ToValidUTF8(string(line), "\uFFFD")
 	case !json.Valid(line):

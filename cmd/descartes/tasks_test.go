@@ -127,7 +127,7 @@ func TestListPages(t *testing.T) {
 
 func TestCreateMany(t *testing.T) {
 	onNewDaemon(t)
-	r := descartesIn(t, "Wash up\r\n\n  {\"id\":\"dry\",\"title\":\"Dry\",\"priority\":\"low\"}\n- Tidy: \"all\"", "create", "-", "--priority", "high", "--assign", "me")
+	r := descartesIn(t, "\ufeffWash up\r\n\n  {\"id\":\"dry\",\"title\":\"Dry\",\"priority\":\"low\"}\n- Tidy: \"all\"", "create", "-", "--priority", "high", "--assign", "me")
 	ids := strings.Fields(r.out)
 	if r.code != 0 || r.errors != "" || len(ids) != 3 || ids[1] != "dry" {
 		t.Fatalf("%+v", r)
@@ -143,6 +143,8 @@ func TestCreateMany(t *testing.T) {
 		says string
 	}{
 		{"", 2, "standard input has no task"},
+		{"\ufeff\r\n", 2, "standard input has no task"},
+		{`a` + "\n" + `[{"title":"b"},{"title":"c"}]`, 2, "line 2: it is a JSON array: write each object on a line of its own; nothing was made"},
 		{"a\n{\"title\":", 2, "line 2: it begins like a JSON object, but is none; nothing was made"},
 		{"a\n\n{\"tilte\":\"b\"}", 2, "line 3: tilte is not known; did you mean title?; nothing was made"},
 		{strings.Repeat("x", 501), 2, "line 1: title must be 1 to 500 characters"},
