@@ -115,12 +115,34 @@ func boardRefused(t *testing.T, b *boardTest) {
 	w.leave()
 	w.until(`!document.querySelector("#editor").open`)
 	w.awaitTruth()
+	three := create(t, b.c, "Three").ID
+	remove := func() {
+		t.Helper()
+		w.eval(fmt.Sprintf(`until(() => card(%q), "drawn").then(() => (card(%[1]q).focus(), ""))`, three))
+		w.press(kb.Delete)
+		w.until(fmt.Sprintf(`!card(%q)`, three))
+		w.awaitTruth()
+	}
+	remove()
 	b.daemon.kill()
 	w.until(`connected() === "away"`)
 	w.drag(two.ID, schema.Done)
-	w.until(`document.querySelector(".toast.bad")?.textContent.includes("“Two” stays in To do: the daemon is away.")`)
+	w.refused("“Two” stays in To do: the daemon is away.")
 	w.awaitStatus(two.ID, "todo")
 	w.until(`!document.querySelector("#banner").hidden && document.querySelector("#banner").textContent.includes("what changed since is missing")`)
+	w.press("u") // can be tried again
+	w.refused("“Three” could not be brought back: the daemon is away.")
+	b.again()
+	w.until(`connected() === "live"`)
+	w.press("u")
+	w.until(`cards().includes("|Three|")`)
+	remove()
+	if _, err := b.c.Create(t.Context(), schema.Draft{ID: three, Title: "Another"}); err != nil {
+		t.Fatal(err)
+	}
+	w.until(`cards().includes("|Another|")`)
+	w.press("u")
+	w.refused("“Three” could not be brought back: “Another” has its id.")
 }
 
 // What a task says is text wherever it is shown.

@@ -11,7 +11,7 @@ const remembered = 100; // steps that can be undone
 const looked = 50; // changes among which the one that stands in the way is looked for
 
 export class Actions {
-  #undo = []; // functions, the latest last
+  #undo = []; // functions that give the error that stood in their way, the latest last
   #client;
 
   constructor(store, client) {
@@ -35,6 +35,7 @@ export class Actions {
       const stays = `${quoted(seen.title)} stays in ${nameOf(where ?? seen.status)}`;
       const anyway = { name: `Move to ${nameOf(status)}`, run: () => this.move(id, status) };
       this.#refused(error, seen, ["status"], stays, where && anyway);
+      return error;
     }
   }
 
@@ -55,6 +56,7 @@ export class Actions {
         toast(`${quoted(before.title)} is as it was before the edit.`);
       } catch (error) {
         this.#refused(error, after, fields, `The edit of ${quoted(after.title)} is not undone`);
+        return error;
       }
     });
   }
@@ -79,6 +81,7 @@ export class Actions {
       if (error.reason === "task_not_found") return; // it is gone
       const anyway = error.data?.task && { name: "Delete", run: () => this.remove(id) };
       this.#refused(error, seen, fields, `${quoted(seen.title)} was not deleted`, anyway);
+      return error;
     }
   }
 
@@ -88,8 +91,11 @@ export class Actions {
       await this.store.create({ ...draftOf(task), id: task.id });
       announce(`${task.title} is back`);
     } catch (error) {
-      if (error.reason === "task_exists") return;
-      toast(`${quoted(task.title)} could not be brought back: ${refusalOf(error)}.`, { bad: true });
+      const now = error.reason === "task_exists" && error.data.task;
+      if (now && same(Object.keys(draftOf(task)), now, task)) return; // it has come back already
+      const why = now ? `${quoted(now.title)} has its id` : refusalOf(error);
+      toast(`${quoted(task.title)} could not be brought back: ${why}.`, { bad: true });
+      return error;
     }
   }
 
@@ -141,9 +147,11 @@ export class Actions {
 
   #forget(undo) { this.#undo = this.#undo.filter((other) => other !== undo); }
 
-  #run(undo) {
+  // run undoes a step. It can be tried again where the daemon was not there.
+  async #run(undo) {
     if (!this.#undo.includes(undo)) return;
     this.#forget(undo);
-    undo();
+    const error = await undo();
+    if (error?.name === "ConnectionError" && !error.sent) this.#remember(undo);
   }
 }
