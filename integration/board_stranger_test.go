@@ -146,6 +146,21 @@ func boardOpen(t *testing.T, b *boardTest) {
 		t.Errorf("saved %+v, %v", now, err)
 	}
 
+	write := func(field, what string) {
+		w.click("#editor [name=" + field + "]")
+		w.selectAll()
+		w.eval(`(document.execCommand("insertText", false, ` + what + `), "")`)
+	}
+	w.edit(id, func() { write("title", `"😀".repeat(300)`) }) // characters are counted as the daemon does
+	w.until(`[...textOf(document.querySelector(".card"), "title")].length === 300`)
+	w.press("u")
+	w.until(`cards().includes("|blocked|Open|")`)
+	w.click(cardOf(id))
+	write("assigned_to", `"x".repeat(129)`)
+	w.click("#editor .save")
+	w.until(`document.querySelector("#editor .problem").textContent.startsWith("Not saved: assigned_to must be") && document.activeElement.name === "assigned_to"`)
+	w.leave()
+
 	w.click(cardOf(id))
 	w.until(`document.querySelector("#editor").open`)
 	w.fill("metadata", `{"theirs":1,"deep":{"er":null}}`) // a merge patch cannot say that

@@ -183,6 +183,7 @@ export class Editor {
     if (now) return this.#merge(draft, now);
     if (error.reason === "task_not_found" && this.#task) return this.#lose("Somebody");
     this.#problem(error.sent ? "The connection was lost while this was saved. Once it is back, save again: nothing is made twice." : `Not saved: ${refusalOf(error)}.`);
+    this.#form.elements[error.data?.field]?.focus();
   }
 
   // merge puts what both have written into the dialog, and lets the person choose where it
