@@ -159,6 +159,12 @@ func boardEdit(t *testing.T, b *boardTest) {
 func boardKeyboard(t *testing.T, b *boardTest) {
 	first, second := create(t, b.c, "First"), create(t, b.c, "Second")
 	w := b.open("")
+	w.eval(fmt.Sprintf(`until(() => card(%q), "drawn").then(() => (card(%[1]q).focus(), ""))`, first.ID))
+	w.press("u")
+	w.eval(`until(() => document.querySelector(".toast button"), "told").then(e => (document.querySelector(".toast button").focus(), ""))`)
+	w.press("u") // the same notice comes anew: the focus goes back to where it was
+	w.until(fmt.Sprintf(`document.querySelectorAll(".toast").length === 1 && document.activeElement === card(%q)`, first.ID))
+	w.eval(`(document.activeElement.blur(), "")`)
 	w.until(fmt.Sprintf(`card(%q)`, second.ID))
 	for range 20 { // Tab leads to the cards
 		if w.press(kb.Tab); w.eval(`document.activeElement.className`) == "card" {

@@ -2,6 +2,9 @@
 
 import { $, h } from "./dom.js";
 
+const most = 4; // notices at a time
+const ends = new WeakMap(); // what takes a notice away
+
 /** Shows a notice. action: {name, run}. Gives a function that takes it away. */
 export function toast(text, { action, bad = false, stay = 8000 } = {}) {
   const element = h("div", { className: bad ? "toast bad" : "toast", role: bad ? "alert" : "status" }, h("span", { dir: "auto" }, text));
@@ -25,9 +28,10 @@ export function toast(text, { action, bad = false, stay = 8000 } = {}) {
   });
   element.addEventListener("focusout", wait);
   const toasts = $("#toasts");
-  for (const other of [...toasts.children]) if (other.firstElementChild.textContent === text) other.remove();
+  for (const other of [...toasts.children]) if (other.firstElementChild.textContent === text) ends.get(other)();
   toasts.append(element);
-  while (toasts.children.length > 4) toasts.firstElementChild.remove();
+  ends.set(element, end);
+  while (toasts.children.length > most) ends.get(toasts.firstElementChild)();
   wait();
   return end;
 }
