@@ -78,6 +78,11 @@ func call(ctx context.Context, cmd *cli.Command) error {
 		return err
 	}
 	defer c.Close()
+	if text, ok := params.(json.RawMessage); ok {
+		if err := fits(ctx, c, text); err != nil {
+			return answerError(cmd, err)
+		}
+	}
 	var result json.RawMessage
 	method := cmd.Args().First()
 	if err := c.Call(ctx, method, params, &result); err != nil {

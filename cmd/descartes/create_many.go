@@ -17,7 +17,7 @@ import (
 )
 
 // groupBytes bounds the JSON of the tasks that are made in one commit, beside
-// schema.MaxOperations: a daemon takes messages of 1 MiB unless it is told otherwise.
+// schema.MaxOperations and half of what the daemon takes in one message.
 const groupBytes = 512 << 10
 
 // group is what is made in one commit.
@@ -38,7 +38,15 @@ func createMany(ctx context.Context, cmd *cli.Command, defaults schema.Draft) er
 		if defaults.Dependencies, err = resolve(ctx, c, defaults.Dependencies); err != nil {
 			return err
 		}
-		groups, tasks, err := readGroups(cmd.Root().Reader, defaults)
+		info, err := c.Info(ctx)
+		if err != nil {
+			return err
+		}
+		size := groupBytes
+		if limit, told := info.Limits["message"]; told {
+			size = int(min(groupBytes, limit/2))
+		}
+		groups, tasks, err := readGroups(cmd.Root().Reader, defaults, size)
 		if err != nil {
 			return err
 		}
@@ -98,8 +106,9 @@ func wasWere(n int) string {
 	return "were"
 }
 
-// readGroups reads a task from each line that is not empty.
-func readGroups(r io.Reader, defaults schema.Draft) (groups []group, tasks int, err error) {
+// readGroups reads a task from each line that is not empty, into groups of at most size
+// bytes, or of one task.
+func readGroups(r io.Reader, defaults schema.Draft, size int) (groups []group, tasks int, err error) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<20)
 	for n := 1; lines.Scan(); n++ {
@@ -121,7 +130,7 @@ func readGroups(r io.Reader, defaults schema.Draft) (groups []group, tasks int, 
 		}
 		tasks++
 		last := len(groups) - 1
-		if last < 0 || len(groups[last].operations) == schema.MaxOperations || groups[last].bytes+len(encoded) > groupBytes {
+		if last < 0 || len(groups[last].operations) == schema.MaxOperations || groups[last].bytes+len(encoded) > size {
 			groups, last = append(groups, group{}), last+1
 		}
 		g := &groups[last]

@@ -97,3 +97,24 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 }
+
+// What is longer than a message of the daemon's is refused, and was surely not made.
+func TestTooLong(t *testing.T) {
+	d := tempDaemon(t, "--max-message", "200000")
+	t.Setenv("DESCARTES_URL", d.urls[0])
+	operation := `{"op":"create","title":"x","description":"` + strings.Repeat("x", 60_000) + "\"}\n"
+	call := `{"title":"x","more":"` + strings.Repeat("x", 250_000) + `"}`
+	for _, test := range [][2]string{{"apply", strings.Repeat(operation, 4)}, {"call task.create -", call}} {
+		r := descartesIn(t, test[1], strings.Fields(test[0])...)
+		if r.code != 1 || !strings.Contains(r.errors, "bytes long, and the daemon takes 200000 in one message (--max-message): nothing was changed\n") {
+			t.Errorf("%s: %+v", test[0], r)
+		}
+	}
+	if r := descartesIn(t, strings.Repeat(operation, 3), "apply"); r.code != 0 {
+		t.Errorf("%+v", r)
+	}
+	tasks := strings.Repeat("{"+strings.TrimPrefix(operation, `{"op":"create",`), 4)
+	if r := descartesIn(t, tasks, "create", "-"); r.code != 0 || strings.Count(r.out, "\n") != 4 {
+		t.Errorf("create - does not follow the daemon's limit: %+v", r)
+	}
+}

@@ -112,9 +112,36 @@ func fileArgument(cmd *cli.Command) (string, error) {
 
 // apply makes operations in one commit and gives what each gave.
 func apply(ctx context.Context, c *client.Client, operations []schema.Operation) ([]json.RawMessage, error) {
+	params, err := schema.Encode(schema.ApplyParams{Operations: operations})
+	if err == nil {
+		err = fits(ctx, c, params)
+	}
+	if err != nil {
+		return nil, err
+	}
 	var result schema.ApplyResult
-	err := c.Call(ctx, schema.MethodApply, schema.ApplyParams{Operations: operations}, &result)
+	err = c.Call(ctx, schema.MethodApply, params, &result)
 	return result.Results, err
+}
+
+// fits refuses params that are longer than a message that the daemon takes: it would
+// close the connection, and nobody could say whether they had been accepted.
+func fits(ctx context.Context, c *client.Client, params []byte) error {
+	const (
+		small  = 16 << 10 // not worth asking
+		around = 100      // of the request
+	)
+	if len(params) < small {
+		return nil
+	}
+	info, err := c.Info(ctx)
+	if err != nil {
+		return err
+	}
+	if limit, told := info.Limits["message"]; told && int64(len(params)+around) > limit {
+		return fmt.Errorf("this is %d bytes long, and the daemon takes %d in one message (--max-message): nothing was changed", len(params), limit)
+	}
+	return nil
 }
 
 // writeEach makes one operation for each task, all of them in one commit, and prints
