@@ -91,6 +91,10 @@ func TestTablesOnTerminal(t *testing.T) {
 			}
 		}
 	}
+	made(t, "Team", "--id", "team", "--assign", strings.Repeat("n", 128))
+	if text := shownOn(t, 80, "list", "Team"); !strings.HasPrefix(text, "ID    STATUS  PRIORITY  ASSIGNED") || !strings.Contains(text, strings.Repeat("n", 23)+"…  ") {
+		t.Errorf("a long name has room for nothing else: %q", text)
+	}
 	if text := shownOn(t, 40, "info"); !strings.Contains(text, "synced to disk before it is answered") {
 		t.Errorf("a value is cut: %q", text)
 	}

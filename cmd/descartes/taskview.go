@@ -29,17 +29,25 @@ func newTaskTable(cmd *cli.Command) *taskTable {
 	return &taskTable{t, time.Now()}
 }
 
+// assignedMost is how wide names of assignees are on a terminal: they can have 128
+// characters.
+const assignedMost = 24
+
 // addTask takes a task as the daemon sent it.
 func (t *taskTable) addTask(document []byte) error {
 	task, err := schema.ParseTask(document)
 	if err != nil {
 		return err
 	}
+	assigned := orEmpty(task.AssignedTo)
+	if t.display.width > 0 {
+		assigned = cut(oneLine(assigned), assignedMost)
+	}
 	row := []cell{
 		{t.display.id(task.ID), faint},
 		t.display.status(task),
 		{string(task.Priority), priorityPaint(task.Priority)},
-		{orEmpty(task.AssignedTo), plain},
+		{assigned, plain},
 	}
 	if t.display.people {
 		row = append(row, cell{ago(t.now, task.UpdatedAt), faint})
