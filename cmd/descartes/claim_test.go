@@ -134,7 +134,7 @@ func TestRenewAndRelease(t *testing.T) {
 	if r := descartes(t, "renew"); r.code != 0 {
 		t.Errorf("renew by the environment: %+v", r)
 	}
-	if r := descartes(t, "release", "--status", "done"); r.code != 0 || getTask(t, url, "a").Status != schema.Done {
+	if r := descartes(t, "release", "--status", "Done"); r.code != 0 || getTask(t, url, "a").Status != schema.Done {
 		t.Errorf("release by the environment: %+v", r)
 	}
 }
@@ -162,9 +162,10 @@ func TestClaimCommandLine(t *testing.T) {
 		{`claim --assigned-to me --id a/b`, "id must be"},
 		{"renew", "say which claim: descartes renew ID LEASE_TOKEN; DESCARTES_TASK_ID and DESCARTES_LEASE_TOKEN say it, too"},
 		{"renew a", "lease_token must be"},
-		{"renew a b --lease 10ms", "lease_ms must be"},
+		{"renew a b --lease 10ms", "--lease must be 1s to 24h\n"},
 		{"release a b c", "takes the id of a task and the lease_token"},
-		{"release a b --status open", "status must be one of"},
+		{"release a b --status open", "--status must be one of todo, in_progress, blocked, done\n"},
+		{"release a b --status in-progres", "--status must be one of todo, in_progress, blocked, done; did you mean in_progress?\n"},
 		{"work --assigned-to me", "say what to run"},
 		{"work true", "say who claims"},
 		{"work --assigned-to me --wait -1s true", "--wait must be at least 0s"},

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 
 	"github.com/urfave/cli/v3"
@@ -56,7 +57,7 @@ func renewClaim(ctx context.Context, cmd *cli.Command) error {
 func releaseClaim(ctx context.Context, cmd *cli.Command) error {
 	p := schema.ReleaseParams{
 		ID: leaseArgument(cmd, 0, taskVariable), LeaseToken: leaseArgument(cmd, 1, leaseVariable),
-		Status: new(schema.Status(cmd.String("status"))),
+		Status: new(statusOf(cmd.String("status"))),
 	}
 	return callOnLease(ctx, cmd, schema.MethodRelease, &p.ID, &p, p.Normalize)
 }
@@ -77,7 +78,11 @@ func callOnLease(ctx context.Context, cmd *cli.Command, method string, id *strin
 	if !cmd.Args().Present() && os.Getenv(taskVariable) == "" {
 		return usageError("say which claim: descartes %s ID LEASE_TOKEN; %s and %s say it, too", cmd.Name, taskVariable, leaseVariable)
 	}
-	if err := check(); err != nil {
+	err := check()
+	if wrong, ok := errors.AsType[*schema.Error](err); ok && (wrong.Data.Field == "status" || wrong.Data.Field == "lease_ms") {
+		return flagError(cmd, err)
+	}
+	if err != nil {
 		return usageError("%s: %w; it takes ID LEASE_TOKEN, else %s and %s", cmd.Name, err, taskVariable, leaseVariable)
 	}
 	c, err := dial(ctx, cmd, client.Options{})
