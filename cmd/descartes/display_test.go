@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"testing"
 	"time"
+
+	"github.com/descartes-tasks/descartes/schema"
 )
 
 var sgr = regexp.MustCompile(`\x1b\[[0-9;]*m`)
@@ -37,6 +39,21 @@ func TestAgo(t *testing.T) {
 	} {
 		if got := ago(now, now.Add(-past).UnixMilli()); got != want {
 			t.Errorf("%s: %s, want %s", past, got, want)
+		}
+	}
+}
+
+// Why everything comes anew is told in words.
+func TestResyncLine(t *testing.T) {
+	for reason, want := range map[string]string{
+		schema.CursorEpoch:     "everything anew, as the database is another one or was restored",
+		schema.CursorAhead:     "everything anew, as the database is an older copy",
+		schema.CursorCompacted: "everything anew, as events after the cursor are no longer kept",
+		"later":                "everything anew (later)",
+	} {
+		e := &schema.Event{ChangeType: schema.Resync, Reason: reason}
+		if got := (display{}).event(e, "x"); got != "x  resync    "+want {
+			t.Errorf("%q, want %q", got, want)
 		}
 	}
 }

@@ -41,7 +41,7 @@ func (d display) event(e *schema.Event, layout string) string {
 	at, kind := time.UnixMilli(e.Timestamp).Format(layout), fmt.Sprintf("%-8s", e.ChangeType)
 	id, what := "", ""
 	if e.ChangeType == schema.Resync {
-		what = oneLine("everything anew: " + e.Reason)
+		what = oneLine("everything anew" + cursorReason(e.Reason))
 	} else {
 		id, what = oneLine(d.id(e.TaskID))+"  ", oneLine(describe(e)+notes(e))
 	}
@@ -49,6 +49,19 @@ func (d display) event(e *schema.Event, layout string) string {
 		what = cut(what, max(d.width-columns(at+kind+id)-4, 10))
 	}
 	return d.painted(faint, at) + "  " + d.painted(kindPaint(e), kind) + "  " + d.painted(faint, id) + what
+}
+
+// cursorReason tells people why a cursor cannot be continued.
+func cursorReason(detail string) string {
+	switch detail {
+	case schema.CursorEpoch:
+		return ", as the database is another one or was restored"
+	case schema.CursorAhead:
+		return ", as the database is an older copy"
+	case schema.CursorCompacted:
+		return ", as events after the cursor are no longer kept"
+	}
+	return " (" + detail + ")" // of a later daemon
 }
 
 func kindPaint(e *schema.Event) paint {

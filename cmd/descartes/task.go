@@ -56,7 +56,7 @@ func explain(e *schema.Error) string {
 	case schema.CodeForbidden:
 		do = `; "descartes token add NAME --scope write" makes a token that may write`
 	case schema.CodeCursorExpired:
-		do = `; --since start begins with the oldest event that there is`
+		return "the cursor cannot be continued" + cursorReason(e.Data.ReasonDetail) + "; --since start begins with the oldest event that there is"
 	case schema.CodeInternal:
 		do = "; the log of the daemon has the story"
 	}
