@@ -83,6 +83,7 @@ func boardMeanwhile(t *testing.T, b *boardTest) {
 	w.until(`cards().includes("|todo|Mine|low|")`)
 	w.press("u")
 	w.until(`cards().includes("|todo|Theirs|low|")`)
+	w.awaitTruth() // the page shows it before it is answered
 	if now, err := b.c.Get(t.Context(), id); err != nil || string(now.Metadata) != `{"theirs":1}` {
 		t.Errorf("undone to %+v, %v", now, err)
 	}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,11 +16,21 @@ import (
 
 const dropBoth = `{"operations":[{"op":"delete","id":"a"},{"op":"delete","id":"b"}]}`
 
+// skipIgnored skips what nobody would notice: under nohup a hangup is ignored by
+// everybody.
+func skipIgnored(t *testing.T, which os.Signal) {
+	t.Helper()
+	if signal.Ignored(which) {
+		t.Skipf("%v is ignored here", which)
+	}
+}
+
 // A signal ends a worker that waits at once.
 func TestSignalWhileWaiting(t *testing.T) {
 	url := tempDaemon(t).urls[0]
 	for _, signal := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
 		t.Run(signal.String(), func(t *testing.T) {
+			skipIgnored(t, signal)
 			createTasks(t, url, `{"id":"a","title":"t"}`)
 			p, w := workProcess(t, url, "--", "true")
 			w.errors.await(t, "done a")
@@ -58,6 +69,7 @@ func TestSignalWhileWorking(t *testing.T) {
 		"once":          {syscall.SIGTERM, "--once", "echo runs; sleep 1000", schema.Todo, 1, "", "released a to todo: signal: terminated"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			skipIgnored(t, test.signal)
 			createTasks(t, url, `{"id":"a","title":"t"}`, `{"id":"b","title":"t"}`)
 			p, w := workProcess(t, url, append(strings.Fields(test.flags), "--", "sh", "-c", test.script)...)
 			w.out.await(t, "runs")
