@@ -160,8 +160,8 @@ func (d *DB) tidy() {
 }
 
 // do makes one step, tells whether another one is to follow, and goes on looking for
-// others' commits. It lets writers in between: while somebody writes, steps take a tenth of
-// the time at most, and a burst of writes is indexed when it is over.
+// others' commits. It lets writers in between: while somebody writes it rests nine times as
+// long as the step took, 40 ms at most, and a burst of writes is indexed when it is over.
 func (d *DB) do(c *chore) (more bool) {
 	began, commits := time.Now(), d.commits.Load()
 	more, err := c.step(context.Background())
