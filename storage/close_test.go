@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/descartes-tasks/descartes/schema"
@@ -59,5 +60,41 @@ func TestCloseBesideWrites(t *testing.T) {
 	}
 	if err := <-written; err == nil {
 		t.Error("written after Close")
+	}
+}
+
+// Close beside lists, whose statements are made and kept at that moment: each is answered, or
+// told that it is too late.
+func TestCloseBesideLists(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "descartes.db")
+	for range 10 {
+		d, err := Open(t.Context(), Config{Path: path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var listing sync.WaitGroup
+		begun := make(chan struct{}, 4)
+		for lister := range 4 {
+			listing.Go(func() {
+				for i := 0; ; i++ {
+					status := append(schema.Statuses(), schema.Statuses()...)[:1+i%8]
+					params := schema.ListParams{Filter: &schema.Filter{Status: status}, Order: &schema.Orders()[lister]}
+					if err := params.Normalize(); err != nil {
+						t.Error(err)
+					}
+					if _, err := d.List(t.Context(), params, 1<<20); err != nil {
+						return // it is closed
+					}
+					if i == 0 {
+						begun <- struct{}{}
+					}
+				}
+			})
+		}
+		<-begun
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+		listing.Wait() // each has had an error
 	}
 }

@@ -15,13 +15,14 @@ const maxShapes = 128
 type shapes struct {
 	mu       sync.Mutex
 	prepared map[string]*sql.Stmt
+	closed   bool
 }
 
 // get gives a statement, nil if it is not kept. Whoever calls it must not hold a
 // connection of the pool: to prepare takes one.
 func (s *shapes) get(ctx context.Context, pool *sql.DB, text string) (*sql.Stmt, error) {
 	s.mu.Lock()
-	kept, full := s.prepared[text], len(s.prepared) == maxShapes
+	kept, full := s.prepared[text], s.full()
 	s.mu.Unlock()
 	if kept != nil || full {
 		return kept, nil
@@ -32,7 +33,7 @@ func (s *shapes) get(ctx context.Context, pool *sql.DB, text string) (*sql.Stmt,
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if kept := s.prepared[text]; kept != nil || len(s.prepared) == maxShapes { // somebody was faster
+	if kept := s.prepared[text]; kept != nil || s.full() { // somebody was faster
 		return kept, prepared.Close()
 	}
 	if s.prepared == nil {
@@ -42,8 +43,14 @@ func (s *shapes) get(ctx context.Context, pool *sql.DB, text string) (*sql.Stmt,
 	return prepared, nil
 }
 
+// full tells whether no other statement is to be kept. The caller has the lock.
+func (s *shapes) full() bool { return s.closed || len(s.prepared) == maxShapes }
+
 // close closes the statements, as must be done before their connections.
 func (s *shapes) close() (errs []error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
 	for _, statement := range s.prepared {
 		errs = append(errs, statement.Close())
 	}
