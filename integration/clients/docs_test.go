@@ -82,22 +82,10 @@ func TestCurl(t *testing.T) {
 	}
 }
 
-// The program in Python is run where its library is installed; its syntax is checked
-// wherever Python is.
+// The program in Python prints what happens.
 func TestPython(t *testing.T) {
-	python, err := exec.LookPath("python3")
-	if err != nil {
-		t.Skip("python3 is not installed")
-	}
 	program := block(t, "Python", "python")
-	check := exec.Command(python, "-c", "import ast, sys; ast.parse(sys.stdin.read())")
-	check.Stdin = strings.NewReader(program)
-	if out, err := check.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	if exec.Command(python, "-c", "import websockets.sync.client").Run() != nil {
-		t.Skip("websockets is not installed")
-	}
+	python := withWebsockets(t)
 	run := exec.Command(python, "-")
 	run.Stdin = strings.NewReader(strings.ReplaceAll(program, address, serve(t)))
 	out, err := run.CombinedOutput()
@@ -106,4 +94,16 @@ func TestPython(t *testing.T) {
 	if got := strings.Join(lines, ", "); err != nil || got != "-32001 there is no task nothing, bookmark None, created Write the report" {
 		t.Errorf("%v: prints %s", err, got)
 	}
+}
+
+// withWebsockets gives a Python that has the package websockets.
+func withWebsockets(t *testing.T) string {
+	t.Helper()
+	for _, python := range []string{"python3", "/usr/bin/python3"} { // the first in PATH may not be the system's
+		if exec.Command(python, "-c", "import websockets").Run() == nil {
+			return python
+		}
+	}
+	skip(t, "no python3 has the package websockets")
+	return ""
 }
