@@ -82,7 +82,7 @@ func BenchmarkListByStatus(b *testing.B) {
 	})
 	b.Run("get", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := board.db.Get(b.Context(), "0192f0a1-00000fff"); err != nil {
+			if _, err := board.db.Get(b.Context(), "0192f0a1-000003ff"); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -100,29 +100,33 @@ func BenchmarkTextSearch(b *testing.B) {
 
 func BenchmarkEvents(b *testing.B) {
 	board := bigBoard(b)
-	const page = 500
-	after := int64(0)
+	read, after := 0, int64(0)
 	for b.Loop() {
-		events, err := board.db.Events(b.Context(), after, schema.MaxSeq, page)
-		if err != nil || len(events) != page {
+		events, err := board.db.Events(b.Context(), after, schema.MaxSeq, 500)
+		if err != nil || len(events) == 0 {
 			b.Fatal(len(events), err)
 		}
-		after = (after + page) % 99_500
+		read += len(events)
+		if after = events[len(events)-1].Seq; after == int64(bigTasks()) {
+			after = 0
+		}
 	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(read), "ns/event")
 }
 
 func BenchmarkHistoryBefore(b *testing.B) {
 	board := bigBoard(b)
-	for name, id := range map[string]string{"all": "", "one": "0192f0a1-00000fff"} {
+	for name, id := range map[string]string{"all": "", "one": "0192f0a1-000003ff"} {
 		b.Run(name, func(b *testing.B) {
-			through := int64(100_000)
+			newest := int64(bigTasks())
+			through := newest
 			for b.Loop() {
 				events, _, err := board.db.HistoryBefore(b.Context(), id, through, 100)
 				if err != nil || len(events) == 0 {
 					b.Fatal(len(events), err)
 				}
-				if through -= 100; through < 5000 {
-					through = 100_000
+				if through -= 100; through < newest-900 { // the one task is among those before
+					through = newest
 				}
 			}
 		})
