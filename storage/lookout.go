@@ -9,7 +9,7 @@ const (
 
 	// attentive is for how long they are looked for so often after a write to the log:
 	// a commit counts only when the disk has taken it, which nobody tells of.
-	attentive = 5 * time.Second
+	attentive = 2 * time.Second
 )
 
 // lookout decides when to look for others' commits: often after somebody has written

@@ -18,7 +18,7 @@ func (l *lookout) spell(looks int, commit func(look int) bool) (rests []time.Dur
 	return rests
 }
 
-// Others' commits are looked for every 40 ms while somebody writes and for 5 s
+// Others' commits are looked for every 40 ms while somebody writes and for 2 s
 // afterwards, and each second then; soon after a write that ends such a time.
 func TestLookout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
