@@ -124,9 +124,13 @@ func replay(ctx context.Context, b *bench, s Settings) ([]Figure, error) {
 }
 
 // stuck measures whether subscribers get their events later when another one reads
-// nothing at all.
+// nothing at all. Both times as many tasks were made just before: the daemon is still busy
+// with their words for a while.
 func stuck(ctx context.Context, b *bench, s Settings) ([]Figure, error) {
 	return b.with(ctx, store{tasks: s.Tasks, events: s.Events}, func(l *load) ([]Figure, error) {
+		if err := b.flood(l, "before-"); err != nil {
+			return nil, err
+		}
 		without, err := b.paced(l, s.Subscribers, s)
 		if first := l.stop(); first != nil {
 			err = first
@@ -160,7 +164,6 @@ func stuck(ctx context.Context, b *bench, s Settings) ([]Figure, error) {
 // subscribeStuck makes a subscriber that never reads, and as many events as the kernel
 // does not keep for it.
 func (b *bench) subscribeStuck(l *load) error {
-	const events = 6000 // of a kilobyte
 	c, err := l.dial()
 	if err != nil {
 		return err
@@ -173,6 +176,12 @@ func (b *bench) subscribeStuck(l *load) error {
 	if err := c.send(subscribeRequest("")); err != nil {
 		return err
 	}
-	l.target.ids = IDPrefix + "stuck-" // others are in the file, perhaps
+	return b.flood(l, "stuck-")
+}
+
+// flood makes tasks with a name of their own: others are in the file, perhaps.
+func (b *bench) flood(l *load, name string) error {
+	const events = 6000 // of a kilobyte
+	l.target.ids = IDPrefix + name
 	return b.fill(l.ctx, l.target, store{tasks: events})
 }
