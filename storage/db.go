@@ -226,6 +226,9 @@ func (d *DB) Moved() <-chan struct{} { return d.moved }
 // SQLite gives the same mode to the files beside it.
 func makeFile(path string) error {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if refused, ok := errors.AsType[*os.PathError](err); ok {
+		return refused.Err // who opens a database tells its path
+	}
 	if err != nil {
 		return err
 	}

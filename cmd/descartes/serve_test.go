@@ -61,6 +61,7 @@ func TestServeRefusals(t *testing.T) {
 		"every address":        {[]string{"--listen", ":0"}, 1, "descartes token add NAME"},
 		"no address":           {[]string{"--listen", "7420"}, 2, "HOST:PORT"},
 		"damaged file":         {[]string{"--db", file("text.db", strings.Repeat("no database ", 1000))}, 1, "text.db: "},
+		"no such folder":       {[]string{"--db", filepath.Join(dir, "none", "x.db")}, 1, "descartes: open " + filepath.Join(dir, "none", "x.db") + ": no such file or directory"},
 		"socket in use":        {[]string{"--socket", filepath.Join(dir, "live.sock")}, 1, "live.sock is in use"},
 		"socket is a file":     {[]string{"--socket", file("plain", "")}, 1, "plain is a file"},
 		"unknown flag":         {[]string{"--lisen", "x"}, 2, "did you mean --listen?"},
