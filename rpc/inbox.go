@@ -8,8 +8,8 @@ import (
 )
 
 // attention is how long a connection keeps the goroutine that works for it when there is
-// nothing to do, or up to twice that. A peer that sends one request after the other finds it there; one that
-// only listens does without it, and without the stack that it has grown.
+// nothing to do, or up to twice that. A peer that sends one request after the other finds
+// it there; one that only listens does without it, and without the stack that it has grown.
 const attention = 10 * time.Millisecond
 
 // inbox holds the requests of a connection that nobody has begun, in order, and sees to

@@ -172,7 +172,7 @@ func (d *DB) openWriter(ctx context.Context) (err error) {
 	if err := d.migrate(ctx); err != nil {
 		return err
 	}
-	return ignoreTriggers(d.writer)
+	return setTriggers(d.writer, 0)
 }
 
 // Close waits for what is under way and closes the file. Closing twice is

@@ -8,15 +8,16 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// ignoreTriggers has a connection make its changes without the triggers of the file
+// setTriggers says whether a connection makes its changes with the triggers of the file
 // (SQLITE_DBCONFIG_ENABLE_TRIGGER, https://sqlite.org/c3ref/c_dbconfig_defensive.html).
-// They journal what other processes do, and do nothing while journal_state.writer says
+// The writer's does not. They journal what other processes do, and do nothing while journal_state.writer says
 // that the daemon writes, but a statement that could run one copies each page before it
 // changes it: a quarter of the processor time of a create.
 //
 // The driver cannot be asked for it, so SQLite is, with the handles that the driver's
-// connection holds. Should a later one have them elsewhere, the triggers stay on.
-func ignoreTriggers(on *sql.Conn) error {
+// connection holds. Should a later one have them elsewhere, the triggers stay on, which
+// costs time and changes nothing.
+func setTriggers(on *sql.Conn, enabled int32) error {
 	return on.Raw(func(c any) error {
 		handles := reflect.Indirect(reflect.ValueOf(c))
 		if handles.Kind() != reflect.Struct {
@@ -31,7 +32,7 @@ func ignoreTriggers(on *sql.Conn) error {
 		list := tls.Alloc(arguments)
 		defer tls.Free(arguments)
 		sqlite3.Xsqlite3_db_config(tls, uintptr(database.Uint()), sqlite3.SQLITE_DBCONFIG_ENABLE_TRIGGER,
-			libc.VaList(list, int32(0), uintptr(0)))
+			libc.VaList(list, enabled, uintptr(0)))
 		return nil
 	})
 }

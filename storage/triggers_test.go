@@ -28,3 +28,24 @@ func TestWriterIgnoresTriggers(t *testing.T) {
 	same(t, "what my trigger saw then", rows(t, d.readers, `SELECT DISTINCT id FROM mine`), []string{"a"})
 	execute(t, d.config.Path, `DROP TABLE mine; DROP TRIGGER my`)
 }
+
+// With a driver that cannot be asked the triggers stay on, and everything is as without.
+func TestWriterWithTriggers(t *testing.T) {
+	events := func(enabled int32) string {
+		d := newDB(t)
+		if err := setTriggers(d.writer, enabled); err != nil {
+			t.Fatal(err)
+		}
+		do(t, d, create("a"), create("b", "a"))
+		do(t, d, setStatus("a", schema.Done))
+		do(t, d, setStatus("a", schema.Todo))
+		do(t, d, remove("b"), create("b"))
+		outcomes, _, err := d.Apply(t.Context(), []schema.Change{change(create("a")), change(setStatus("b", schema.Done))})
+		if err != nil || outcomes[0].Err == nil || outcomes[1].Err != nil {
+			t.Error(outcomes, err)
+		}
+		checkFile(t, d)
+		return log(t, d, 0)
+	}
+	same(t, "events", events(1), events(0))
+}
