@@ -39,6 +39,7 @@ const (
 	CodeShuttingDown       Code = -32009
 	CodeStorageUnavailable Code = -32010
 	CodeLeaseLost          Code = -32011
+	CodeOutcomeUnknown     Code = -32012
 )
 
 // Error is an answer that somebody outside may read: a code, a sentence, and
@@ -226,6 +227,17 @@ func LeaseLost(id string) *Error {
 	return &Error{
 		Code: CodeLeaseLost, Message: "the claim of task " + id + " has ended; nothing was changed: stop the work, or claim the task again",
 		Data: ErrorData{Reason: "lease_lost", ID: id},
+	}
+}
+
+// OutcomeUnknown says that the log of record of a cluster could not be asked in time
+// whether the write was made: the only ambiguous answer. Who repeats the write with the
+// same id, or with an expected_version, makes it once.
+func OutcomeUnknown() *Error {
+	return &Error{
+		Code:    CodeOutcomeUnknown,
+		Message: "the log of record does not answer: the write may have been made, or may be made yet; repeat it with the same id or expected_version",
+		Data:    ErrorData{Reason: "outcome_unknown"},
 	}
 }
 
