@@ -18,6 +18,7 @@ type transaction struct {
 	statements
 	conn    *sql.Conn // the writer's
 	careful bool      // every change has a savepoint
+	follows bool      // the log of a cluster: every machine must do the same
 	seq     int64     // newest seq given
 	events  []schema.Event
 	change  *schema.Change // being applied
@@ -52,7 +53,7 @@ func (t *transaction) apply(c *schema.Change) (schema.Outcome, error) {
 	switch {
 	case err == nil:
 		return schema.Outcome{Results: results, Last: t.seq, Lease: t.lease}, nil
-	case !concernsOneChange(err):
+	case !t.concernsOneChange(err):
 		return schema.Outcome{}, err
 	case t.wrote:
 		return schema.Outcome{}, errHalfway
@@ -66,16 +67,16 @@ func (t *transaction) applyAtomically(c *schema.Change) (schema.Outcome, error) 
 	if _, err := t.savepoint.Exec(); err != nil {
 		return schema.Outcome{}, err
 	}
-	first, made := t.seq, len(t.events)
+	first, made, renewed := t.seq, len(t.events), t.renewed
 	results, err := t.operations(c)
 	if err != nil {
-		if !concernsOneChange(err) {
+		if !t.concernsOneChange(err) {
 			return schema.Outcome{}, err
 		}
 		if _, err := t.rollbackSavepoint.Exec(); err != nil {
 			return schema.Outcome{}, err
 		}
-		t.seq, t.events, t.open = first, t.events[:made], nil
+		t.seq, t.events, t.renewed, t.open = first, t.events[:made], renewed, nil
 		results, t.lease = nil, nil
 	}
 	if _, err := t.releaseSavepoint.Exec(); err != nil {
@@ -85,9 +86,15 @@ func (t *transaction) applyAtomically(c *schema.Change) (schema.Outcome, error) 
 }
 
 // concernsOneChange tells an error that says nothing about the changes beside it: a rule,
-// or what is wrong in one row.
-func concernsOneChange(err error) bool {
+// or what is wrong in one row. In a cluster the rows are the same everywhere, but what is
+// wrong in one may be wrong in this file alone: then only a rule is a verdict, and anything
+// else that one machine refuses would make it differ from the others.
+func (t *transaction) concernsOneChange(err error) bool {
 	code := primaryCode(err)
+	if t.follows && code == 0 {
+		_, rule := errors.AsType[*schema.Error](err)
+		return rule
+	}
 	return code == 0 || code == sqlite3.SQLITE_CONSTRAINT
 }
 
@@ -137,7 +144,7 @@ func (t *transaction) operations(c *schema.Change) ([]json.RawMessage, error) {
 func (t *transaction) operation(o *schema.Operation) (json.RawMessage, error) {
 	switch o.Op {
 	case schema.OpCreate:
-		return t.create(o.Create, o.FreshID)
+		return t.create(o.Create, o.FreshID && !t.follows)
 	case schema.OpUpdate:
 		return t.update(o.Update)
 	case schema.OpDelete:

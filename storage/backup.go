@@ -59,6 +59,15 @@ func Backup(ctx context.Context, path, target string, replace bool, progress Pro
 		return Copy{}, fmt.Errorf("back up %s: %w", path, plain(err))
 	}
 	defer os.Remove(part) // of no use after an error; gone after the rename
+	written, err := publish(ctx, part, target)
+	if err != nil {
+		return Copy{}, fmt.Errorf("back up to %s: %w", target, plain(err))
+	}
+	return written, nil
+}
+
+// publish checks a copy and gives it its name.
+func publish(ctx context.Context, part, target string) (Copy, error) {
 	written, err := finishCopy(ctx, part)
 	if err == nil {
 		err = os.Rename(part, target)
@@ -66,11 +75,8 @@ func Backup(ctx context.Context, path, target string, replace bool, progress Pro
 	if err == nil {
 		err = syncFolder(target)
 	}
-	if err != nil {
-		return Copy{}, fmt.Errorf("back up to %s: %w", target, plain(err))
-	}
 	written.Path = target
-	return written, nil
+	return written, err
 }
 
 // checkTarget refuses to write a backup where it would destroy something.

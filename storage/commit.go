@@ -17,10 +17,13 @@ const lockPatience = 5 * time.Second
 // up to 100 ms too long.
 const lockRetry = time.Millisecond
 
-// Apply makes changes as emitter.Journal says.
+// Apply makes changes as emitter.Journal says. A file of a cluster takes none: see Follow.
 func (d *DB) Apply(ctx context.Context, changes []schema.Change) ([]schema.Outcome, []schema.Event, error) {
 	d.writing.Lock()
 	defer d.writing.Unlock()
+	if d.config.Cluster != "" {
+		return nil, nil, errClustered(d.config.Cluster)
+	}
 	d.pace.yield(d.shm)
 	outcomes, events, err := d.group(ctx, changes)
 	if err != nil {

@@ -30,6 +30,16 @@ type Config struct {
 	// time is virtual (testing/synctest).
 	Watch bool
 
+	// Cluster, if set, is the name of the cluster whose log the file follows (see [Enter]):
+	// changes come in with Follow instead of Apply. A file of another cluster, or of none,
+	// is refused, and without a name one of any cluster.
+	Cluster string
+
+	// Incarnation, in a cluster, is the upper half (Source >> 32) of the sources of all
+	// connections of this daemon, new at each start; 0 for none. Claims that were to end
+	// with a connection of the incarnation before have lost it.
+	Incarnation uint32
+
 	// Failed, if set, is told when something begins to fail ("write", "read", "index",
 	// "prune", "checkpoint"), when the reason changes, and with a nil error when it
 	// works again; "damage", a damaged page, stays. It must be quick and safe for
@@ -42,12 +52,14 @@ type DB struct {
 	config   Config
 	epoch    string
 	orphans  int64         // leases up to this number that end with a connection have lost it
+	before   uint32        // incarnation of which all leases that end with a connection have lost it; 0 for none
 	moved    chan struct{} // one slot: others have committed
 	stop     chan struct{}
 	done     chan struct{} // closed when housekeeping has ended
 	patience time.Duration // how long a write waits for the lock of another process
 	closes   sync.Once
 	closed   error
+	place    atomic.Pointer[Place] // changed under writing
 
 	pool    *sql.DB // of the writer's one connection
 	writing writeLock
@@ -58,6 +70,7 @@ type DB struct {
 	shm     *shm       // under writing
 	files   *files     // under writing
 	locked  lockWait   // under writing
+	durable int64      // under writing: position of the place that is in the file
 	clock   clock      // under writing
 	health  health
 
@@ -91,7 +104,11 @@ func Open(ctx context.Context, config Config) (*DB, error) {
 	}
 	given := config.Path
 	config.Path = resolve(given)
-	if err := inspect(ctx, config.Path); err != nil {
+	cluster, err := inspect(ctx, config.Path)
+	if err == nil {
+		err = member(cluster, config.Cluster)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", given, refusal(err))
 	}
 	d := &DB{
@@ -126,7 +143,7 @@ func (d *DB) open(ctx context.Context) (err error) {
 	if err := d.write.dataVersion.QueryRow().Scan(&d.seen); err != nil {
 		return err
 	}
-	if err := d.writer.QueryRowContext(ctx, `SELECT epoch FROM journal_state`).Scan(&d.epoch); err != nil {
+	if err := d.takePlace(ctx); err != nil {
 		return err
 	}
 	d.config.Path = resolve(d.config.Path) // a link may have led to where no file was
@@ -138,7 +155,7 @@ func (d *DB) open(ctx context.Context) (err error) {
 	if d.config.Watch && d.shm != nil {
 		d.watch = openWatch(d.config.Path + "-wal")
 	}
-	if !d.shm.shared() {
+	if d.config.Cluster == "" && !d.shm.shared() {
 		err = d.writer.QueryRowContext(ctx, `SELECT coalesce(max(num), 0) FROM leases`).Scan(&d.orphans)
 		if err != nil {
 			return err

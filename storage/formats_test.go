@@ -55,9 +55,14 @@ func keptOf(t *testing.T, path string) (all []string) {
 	}
 	defer db.Close()
 	queries := slices.Clone(kept)
-	var tokens bool
-	if db.QueryRow(`SELECT count(*) FROM sqlite_schema WHERE name = 'tokens'`).Scan(&tokens) == nil && tokens {
-		queries = append(queries, `SELECT name, hex(hash), scope, created_at, revoked_at FROM tokens ORDER BY name`)
+	for _, later := range []struct{ table, query string }{
+		{"tokens", `SELECT name, hex(hash), scope, created_at, revoked_at FROM tokens ORDER BY name`},
+		{"leases", `SELECT num, task_id, token, seq, length, expires_at, source FROM leases ORDER BY num`},
+	} {
+		var there bool
+		if db.QueryRow(`SELECT count(*) FROM sqlite_schema WHERE name = ?`, later.table).Scan(&there) == nil && there {
+			queries = append(queries, later.query)
+		}
 	}
 	for _, query := range queries {
 		all = append(all, rows(t, db, query)...)

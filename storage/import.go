@@ -34,10 +34,13 @@ type Imported struct {
 // writes wait. An error that comes with a draft ends the import and is returned.
 // When the error is a [schema.Error] with another code than
 // [schema.CodeStorageUnavailable], a rule refused the draft that was taken last.
-// Memory does not grow with the number of drafts.
+// Memory does not grow with the number of drafts. A file of a cluster takes none.
 func (d *DB) Import(ctx context.Context, drafts iter.Seq2[*schema.Draft, error], conflict Conflict) (Imported, error) {
 	d.writing.Lock()
 	defer d.writing.Unlock()
+	if d.config.Cluster != "" {
+		return Imported{}, errClustered(d.config.Cluster)
+	}
 	d.pace.yield(d.shm)
 	if err := d.begin(ctx); err != nil {
 		return Imported{}, storageError(err)

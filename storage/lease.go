@@ -216,7 +216,7 @@ func (d *DB) Leases(ctx context.Context, after int64) ([]schema.Lease, error) {
 		if err != nil {
 			return nil, d.readError(err)
 		}
-		l.Orphaned = !held || l.Source != 0 && l.Num <= d.orphans
+		l.Orphaned = !held || l.Source != 0 && (l.Num <= d.orphans || d.before != 0 && l.Source>>32 == int64(d.before))
 		leases = append(leases, l)
 	}
 	return leases, d.readError(rows.Err())

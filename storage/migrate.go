@@ -27,26 +27,26 @@ var (
 
 // inspect looks whether a file may be opened, without changing anything about it:
 // not even its journal mode, and no file is made beside it. A file that does not
-// exist, or is empty, may.
-func inspect(ctx context.Context, path string) error {
+// exist, or is empty, may. It gives the cluster that the file belongs to, "" for none.
+func inspect(ctx context.Context, path string) (cluster string, err error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil
+		return "", nil
 	case err != nil:
-		return err
+		return "", err
 	case !info.Mode().IsRegular(): // and to open a pipe would wait for ever
-		return errNotDatabase
+		return "", errNotDatabase
 	case info.Size() == 0:
-		return nil
+		return "", nil
 	}
 	file, err := os.Open(path)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer file.Close()
 	if err := inspectHeader(file, info.Size(), hasLog(path)); err != nil {
-		return err
+		return "", err
 	}
 	return inspectSchema(ctx, path, info.Size())
 }
@@ -92,34 +92,41 @@ func hasLog(path string) bool {
 
 // inspectSchema checks who made the file. Without a log it is opened as if nothing
 // could change it, which touches nothing; a log can only be read with its index.
-func inspectSchema(ctx context.Context, path string, size int64) error {
+func inspectSchema(ctx context.Context, path string, size int64) (cluster string, err error) {
 	name := dsn(path, "busy_timeout(5000)", "query_only(1)") + "&mode=ro"
 	if !hasLog(path) {
 		name += "&immutable=1"
 	}
 	db, err := sql.Open("sqlite", name)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer db.Close()
 	var tables int
 	if err := db.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema`).Scan(&tables); err != nil {
-		return fmt.Errorf("%w (%w)", errDamaged, err)
+		return "", fmt.Errorf("%w (%w)", errDamaged, err)
 	}
 	application, version, err := identity(ctx, db)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w (%w)", errDamaged, err)
+		return "", fmt.Errorf("%w (%w)", errDamaged, err)
 	case application == 0 && version == 0 && tables == 0:
-		return nil
+		return "", nil
 	}
 	if err := recognize(application, version); err != nil {
-		return err
+		return "", err
 	}
-	if err := inspectObjects(ctx, db, version); err != nil || size > quickCheckUpTo {
-		return err
+	if err := inspectObjects(ctx, db, version); err != nil {
+		return "", err
 	}
-	return quickCheck(ctx, db)
+	place, _, err := placeIn(ctx, db, version)
+	switch {
+	case err != nil && !errors.Is(err, errDamaged):
+		err = fmt.Errorf("%w (%w)", errDamaged, err)
+	case err == nil && size <= quickCheckUpTo:
+		err = quickCheck(ctx, db)
+	}
+	return place.Cluster, err
 }
 
 // inspectObjects refuses a file that lacks something of what its format has: a

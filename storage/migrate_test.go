@@ -142,7 +142,7 @@ func TestOpenMakesFile(t *testing.T) {
 	}
 	same(t, "files", len(contents(t, directory)), 3)
 	same(t, "settings", rows(t, d.readers, `SELECT * FROM pragma_application_id, pragma_user_version, pragma_journal_mode`),
-		[]string{fmt.Sprintf("%d|3|wal", schema.ApplicationID)})
+		[]string{fmt.Sprintf("%d|4|wal", schema.ApplicationID)})
 	epoch := d.epoch
 	if err := d.Close(); err != nil {
 		t.Fatal(err)

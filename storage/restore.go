@@ -26,10 +26,12 @@ const keptSuffix = ".before-restore"
 // Restore puts a copy of a backup in the place of a database, and gives it an epoch
 // of its own: it goes on from an older state, so that places in the journal mean
 // something else from there, and whoever comes with an old cursor is told. Tokens
-// are part of the copy. A backup of an older format is brought to the present one.
+// are part of the copy. A backup of an older format is brought to the present one, and
+// one of a daemon of a cluster becomes the file of a single daemon: with an epoch of its
+// own it could not follow the log.
 //
 // A backup in which [Check] finds anything is refused, and so is a database that a
-// process has open. One that holds something is replaced only if c.Replace is set
+// process has open, or that belongs to a cluster. One that holds something is replaced only if c.Replace is set
 // (but never one of another application), and is kept beside.
 //
 // # What is there after a crash
@@ -68,7 +70,7 @@ func Restore(ctx context.Context, c RestoreConfig) (restored Copy, err error) {
 		err = c.step("take")
 	}
 	if err == nil {
-		restored, err = c.replace(ctx, present)
+		restored, err = present.replace(ctx, c.From, c.Progress, renew, c.step)
 	}
 	if err != nil {
 		return Copy{}, fmt.Errorf("restore to %s: %w", c.Path, plain(err))
@@ -98,52 +100,61 @@ func (c *RestoreConfig) inspect(ctx context.Context) error {
 	return c.step("check")
 }
 
-// replace makes the copy and puts it in its place.
-func (c *RestoreConfig) replace(ctx context.Context, present *present) (Copy, error) {
-	part, err := copyBeside(ctx, c.From, c.Path, c.Progress)
+// replace makes a copy of from, prepares it and puts it in the place of the file. A step
+// that is done is told to step, after whose error nothing more is.
+func (p *present) replace(
+	ctx context.Context, from string, progress Progress, prepare func(ctx context.Context, part string) error, step func(string) error,
+) (Copy, error) {
+	part, err := copyBeside(ctx, from, p.path, progress)
 	if err != nil {
 		return Copy{}, err
 	}
-	defer func() { // of no use after an error; gone after the rename
-		for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
-			os.Remove(part + suffix)
-		}
-	}()
-	if err := renew(ctx, part); err != nil {
+	defer removeFiles(part) // of no use after an error; gone after the rename
+	if err := prepare(ctx, part); err != nil {
 		return Copy{}, err
 	}
-	restored, err := finishCopy(ctx, part)
+	made, err := finishCopy(ctx, part)
 	if err == nil {
-		err = c.step("copy")
+		err = step("copy")
 	}
 	if err == nil {
-		restored.Kept, err = present.keep()
+		made.Kept, err = p.keep()
 	}
 	if err == nil {
-		err = syncFolder(c.Path)
+		err = syncFolder(p.path)
 	}
 	if err == nil {
-		err = c.step("keep")
+		err = step("keep")
 	}
 	if err == nil {
-		err = os.Rename(part, c.Path)
+		err = os.Rename(part, p.path)
 	}
 	if err == nil {
-		err = syncFolder(c.Path)
+		err = syncFolder(p.path)
 	}
 	if err == nil {
-		err = c.step("replace")
+		err = step("replace")
 	}
-	restored.Path = c.Path
-	return restored, err
+	made.Path = p.path
+	return made, err
 }
 
-// renew brings a file to the present format and gives it a new epoch.
+// removeFiles removes databases with what SQLite has beside them.
+func removeFiles(paths ...string) {
+	for _, path := range paths {
+		for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
+			os.Remove(path + suffix)
+		}
+	}
+}
+
+// renew brings a file to the present format, gives it a new epoch, and makes it one of a
+// single daemon.
 func renew(ctx context.Context, path string) error {
 	d := &DB{config: Config{Path: path}, writing: make(writeLock, 1), patience: lockPatience}
 	err := d.openWriter(ctx)
 	if err == nil {
-		_, err = d.writer.ExecContext(ctx, `UPDATE journal_state SET epoch = ?`, newEpoch())
+		err = leave(ctx, d.writer)
 	}
 	return errors.Join(err, d.release())
 }
@@ -151,14 +162,19 @@ func renew(ctx context.Context, path string) error {
 // present is the file that is to be replaced, locked against everybody else.
 type present struct {
 	path   string
+	kept   string  // the name that keep gives it
 	holds  bool    // something that could be missed
 	broken error   // why SQLite cannot use it; then it is not locked
 	db     *sql.DB // has the lock; nil without one
+
+	format      int
+	place       Place
+	incarnation uint32
 }
 
 // take locks what is at path, and leaves it without a log.
 func take(ctx context.Context, path string) (*present, error) {
-	p := &present{path: path, holds: true}
+	p := &present{path: path, kept: path + keptSuffix, holds: true}
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -215,6 +231,10 @@ func (p *present) lock(ctx context.Context) (err error) {
 	case errors.Is(err, errForeign):
 		return err
 	case err == nil:
+		p.format = version
+		if p.place, p.incarnation, err = placeIn(ctx, p.db, version); err != nil {
+			return err
+		}
 		return p.db.QueryRowContext(ctx, holdsAnything(version)).Scan(&p.holds)
 	}
 	return nil
@@ -231,11 +251,14 @@ func holdsAnything(version int) string {
 
 // mayBeReplaced refuses what the caller has not agreed to.
 func (p *present) mayBeReplaced(c RestoreConfig) error {
-	if !p.holds {
+	if !p.holds && p.place.Cluster == "" {
 		return nil
 	}
-	kept := p.path + keptSuffix
+	kept := p.kept
 	switch {
+	case p.place.Cluster != "":
+		return fmt.Errorf("it belongs to the cluster %s, which knows nothing of the backup: descartes cluster leave makes it a file of its own",
+			p.place.Cluster)
 	case !c.Replace && p.broken != nil:
 		return fmt.Errorf("%w: --force replaces it and keeps it as %s", p.broken, kept)
 	case !c.Replace:
@@ -261,7 +284,7 @@ func sameFile(a, b string) bool {
 
 // keep gives the file its second name, "" if there is nothing to keep.
 func (p *present) keep() (string, error) {
-	kept := p.path + keptSuffix
+	kept := p.kept
 	switch {
 	case !p.holds:
 		return "", p.unlockForRename()

@@ -25,6 +25,7 @@ type statements struct {
 	unindexed, present, searchNum, addSearch, removeSearch, removeTask *sql.Stmt
 	index, setIndexed, candidates                                      *sql.Stmt
 	nextReady, leaseOf, setLease, dropLease                            *sql.Stmt
+	movePlace                                                          *sql.Stmt
 
 	beginNow, commitNow, start, end     *rawStatement
 	insertTask, updateTask, insertEvent *rawStatement
@@ -46,7 +47,7 @@ func (s *statements) table() []statement {
 
 		{&s.insertEdge, `INSERT INTO dependencies (task, dependency) VALUES (?, ?)`},
 		{&s.deleteEdges, `DELETE FROM dependencies WHERE task = ?`},
-		{&s.dependenciesOf, `SELECT dependency FROM dependencies WHERE task = ?`},
+		{&s.dependenciesOf, `SELECT dependency FROM dependencies WHERE task = ? ORDER BY dependency`},
 		{&s.dependentsOf, `SELECT task FROM dependencies WHERE dependency = ? ORDER BY task LIMIT 100`},
 		{&s.blocked, `SELECT EXISTS (SELECT 1 FROM dependencies AS edge JOIN tasks AS other ON other.id = edge.dependency
 			WHERE edge.task = ? AND other.status <> 'done')`},
@@ -80,6 +81,8 @@ func (s *statements) table() []statement {
 		{&s.leaseOf, `SELECT ` + leaseColumns + ` FROM leases WHERE task_id = ?`},
 		{&s.setLease, `INSERT OR REPLACE INTO leases (task_id, token, seq, length, expires_at, source) VALUES (?, ?, ?, ?, ?, ?)`},
 		{&s.dropLease, `DELETE FROM leases WHERE task_id = ?`},
+
+		{&s.movePlace, `UPDATE cluster SET position = ?, at = ?, chain = ? WHERE position = ?`},
 	}
 }
 

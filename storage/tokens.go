@@ -53,7 +53,7 @@ type TokenFile struct{ db *DB }
 // or one of an older format, it is made, or brought to the present one. As with
 // Open, a process opens a file once at a time.
 func OpenTokens(ctx context.Context, path string) (*TokenFile, error) {
-	if err := inspect(ctx, path); err != nil {
+	if _, err := inspect(ctx, path); err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	d := &DB{config: Config{Path: path}, writing: make(writeLock, 1), patience: lockPatience}
@@ -93,9 +93,7 @@ func (f *TokenFile) Add(ctx context.Context, t schema.Token) error {
 		case !errors.Is(err, ErrNoToken):
 			return err
 		}
-		_, err := f.db.writer.ExecContext(ctx, `INSERT INTO tokens (name, hash, scope, created_at) VALUES (?, ?, ?, ?)`,
-			t.Name, t.Hash[:], string(t.Scope), t.CreatedAt)
-		return err
+		return insertToken(ctx, f.db.writer, t)
 	})
 }
 

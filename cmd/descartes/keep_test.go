@@ -31,7 +31,7 @@ func TestBackupAndRestore(t *testing.T) {
 		t.Errorf("backup prints %q", out)
 	}
 	run1(t, "call", "--url", d.urls[0], "task.create", `{"id":"b","title":"made later"}`)
-	if out := run1(t, "check", "--db", db); out != db+": nothing is wrong: 2 tasks, 2 events up to seq 2, format 3\n" {
+	if out := run1(t, "check", "--db", db); out != db+": nothing is wrong: 2 tasks, 2 events up to seq 2, format 4\n" {
 		t.Errorf("check prints %q", out)
 	}
 	if r := descartes(t, "restore", "--db", db, "--force", copied); r.code != 1 || !strings.Contains(r.errors, "a process has it open: stop it first") {

@@ -27,6 +27,13 @@ func (c commit) GoString() string {
 	return string(encoded)
 }
 
+// Changes generates what one Apply is called with, as it comes over the wire: creates,
+// updates, deletes and what is about leases, which meet each other, and transactions. now
+// is the clock that they share.
+func Changes(now *int64) *rapid.Generator[[]schema.Change] {
+	return rapid.Map(commits(now), func(c commit) []schema.Change { return c })
+}
+
 // commits generates changes. now is the clock that they share.
 func commits(now *int64) *rapid.Generator[commit] {
 	return rapid.Custom(func(t *rapid.T) commit {
