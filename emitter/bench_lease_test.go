@@ -16,7 +16,7 @@ func BenchmarkAbandon(b *testing.B) {
 			l := leases{byTask: make(map[string]*lease)}
 			now := time.Now()
 			for i := range int64(others + 1) {
-				l.add(schema.Lease{Num: i + 1, TaskID: fmt.Sprint(i), LengthMS: 60_000, ExpiresAt: now.UnixMilli() + 60_000, Source: i}, now, now)
+				l.add(schema.Lease{Num: i + 1, TaskID: fmt.Sprint(i), LengthMS: 60_000, ExpiresAt: now.UnixMilli() + 60_000, Source: i}, now, time.Minute)
 			}
 			for b.Loop() {
 				l.abandon(int64(others), now)

@@ -37,9 +37,19 @@ type Config struct {
 	TailEvents    int              // newest events kept in memory; default 4096
 	TailBytes     int              // and at most that many bytes of documents; default 4 MiB
 	BookmarkEvery time.Duration    // silence after which a subscription gets a bookmark; default 15 s
-	Now           func() time.Time // default time.Now
+	Now           func() time.Time // default time.Now; where others write the same journal: the time that they have, too
 	NewID         func() string    // ids of tasks created without one; default UUIDv7 (RFC 9562)
 	NewToken      func() string    // tokens of leases, not to be guessed; default UUIDv4 (RFC 9562)
+
+	// AheadPatience is how long a cursor that is ahead of the journal may wait for the
+	// journal to come to it: its events are somewhere, and on their way. Default 0: it is
+	// refused at once.
+	AheadPatience time.Duration
+	// Skew is how far Now may be apart from the clocks of those who write leases. Where
+	// it is not 0 a lease of somebody else has its whole length from when it is heard of,
+	// and one that was there at the start has Skew more than the clock says: nobody's
+	// lease ends early because of a clock. Default 0: all go by one clock.
+	Skew time.Duration
 
 	// Committed, if set, is told of each commit: how long it took and how many
 	// changes shared it. It is called from the writing goroutine and must be quick.
@@ -99,7 +109,7 @@ func New(ctx context.Context, journal Journal, config Config) (*Emitter, error) 
 		withdrawals: make(chan *Write), abandoned: make(chan int64), pings: make(chan struct{}), always: make(chan struct{}),
 	}
 	close(e.always)
-	if err := e.readLeases(); err != nil {
+	if err := e.readLeases(true); err != nil {
 		return nil, fmt.Errorf("read the leases: %w", err)
 	}
 	go e.run()
@@ -211,6 +221,7 @@ func (e *Emitter) commit(group []*Write) {
 	outcomes, events, err := e.journal.Apply(context.Background(), changes)
 	if err != nil {
 		for _, w := range group {
+			e.leases.doubt(w, err)
 			e.settle(w, schema.Outcome{Err: err})
 		}
 		return
@@ -221,14 +232,14 @@ func (e *Emitter) commit(group []*Write) {
 	e.leases.rest = time.Time{}
 	e.counts.commits.Add(1)
 	e.counts.writes.Add(int64(len(group)))
-	for i, w := range group {
-		if e.park(w, &outcomes[i]) { // before the events: one may be of what it waits for
-			group[i] = nil
+	now := time.Now()
+	for i, w := range group { // before the events: one may be of the end of a lease, or of what a claim waits for
+		e.leases.doubt(w, outcomes[i].Err)
+		if lease := outcomes[i].Lease; lease != nil {
+			e.addLease(*lease, now, leftOf(lease, time.UnixMilli(w.change.At).Add(now.Sub(start))))
 		}
-	}
-	for i := range outcomes {
-		if lease := outcomes[i].Lease; lease != nil { // before the events: one may be of its end
-			e.addLease(*lease, start, time.UnixMilli(changes[i].At))
+		if e.park(w, &outcomes[i]) {
+			group[i] = nil
 		}
 	}
 	e.announce(events)

@@ -16,8 +16,16 @@ type Journal interface {
 	// Apply makes the changes in their order as one durable commit and returns one
 	// schema.Outcome for each. A change that a rule refuses fails alone, with a
 	// *schema.Error, and leaves nothing behind; the others are made. When Apply
-	// itself returns an error, no change was made; the error is a *schema.Error if
-	// the caller of the write may read it.
+	// itself returns an error, no change was made, unless it has the code
+	// schema.CodeOutcomeUnknown; the error is a *schema.Error if the caller of the
+	// write may read it.
+	//
+	// schema.CodeOutcomeUnknown, of Apply or of one outcome, says that the changes may
+	// have been made, or may be made at any later time, also after changes that were
+	// applied since. If they are, Moved tells of it, and Events and Leases have what
+	// they made, as if somebody else had made them.
+	//
+	// The time of a change in the journal may be later than its At, never earlier.
 	//
 	// The events are those of the changes, in journal order, complete but for what
 	// belongs to one subscription. Where other writers have committed before this
@@ -47,8 +55,9 @@ type Journal interface {
 	// Bounds asks for the present ends of the journal.
 	Bounds(ctx context.Context) (schema.Bounds, error)
 
-	// Moved delivers a token after somebody else may have committed events (another
-	// process, another machine). Tokens are not counted: one may stand for many
-	// commits, and there may be nothing new.
+	// Moved delivers a token after somebody else may have committed events or leases
+	// (another process, another machine), or a change was made whose outcome was not
+	// known. Tokens are not counted: one may stand for many commits, and there may be
+	// nothing new.
 	Moved() <-chan struct{}
 }

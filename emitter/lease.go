@@ -3,6 +3,7 @@ package emitter
 import (
 	"container/heap"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/descartes-tasks/descartes/schema"
@@ -11,6 +12,10 @@ import (
 // leaseRetry is how long the emitter waits before it tries again to end a lease, or
 // to read leases, after the journal could not be used.
 const leaseRetry = time.Second
+
+// maxGone is how many connections are remembered that are gone, and of which a claim may
+// show up that ends with them. Past it the first one is forgotten: its lease ends by time.
+const maxGone = 10_000
 
 // leases are the claims that the emitter ends when their time is over: those of its own
 // commits, and those of other daemons on the same journal, which it reads whenever
@@ -27,6 +32,9 @@ type leases struct {
 	read   int64                         // Num of the newest that was read
 	behind bool                          // the journal could not be read
 	rest   time.Time                     // until when none is tried to end, because the journal refused
+
+	unknown map[int64]bool // connections with which a claim may end that was perhaps made; true: gone
+	gone    []int64        // of those, in the order in which they went
 }
 
 // lease is one claim.
@@ -37,17 +45,25 @@ type lease struct {
 	place  int       // in the heap
 }
 
-// add takes a lease as the journal has it, unless it is known. clock is what time it is
-// for the journal.
-func (l *leases) add(stored schema.Lease, now, clock time.Time) {
+// leftOf gives how long a lease has yet, by the clock: at most its length.
+func leftOf(stored *schema.Lease, clock time.Time) time.Duration {
+	return min(max(time.UnixMilli(stored.ExpiresAt).Sub(clock), 0), lengthOf(stored))
+}
+
+func lengthOf(stored *schema.Lease) time.Duration {
+	return time.Duration(stored.LengthMS) * time.Millisecond
+}
+
+// add takes a lease as the journal has it, unless it is known, and how long it has yet.
+func (l *leases) add(stored schema.Lease, now time.Time, left time.Duration) {
 	known := l.byTask[stored.TaskID]
 	if known != nil && known.Num >= stored.Num {
 		return
 	}
 	l.forget(known)
-	left := time.Duration(min(max(stored.ExpiresAt-clock.UnixMilli(), 0), stored.LengthMS)) * time.Millisecond
 	one := &lease{Lease: stored, end: now.Add(left)}
-	if one.broken = stored.Orphaned || known != nil && known.broken && known.Token == stored.Token; one.broken {
+	renewed := known != nil && known.Token == stored.Token
+	if one.broken = stored.Orphaned || renewed && known.broken || l.unknown[stored.Source]; one.broken {
 		one.end = now // a renewal brings no connection back
 	}
 	l.byTask[stored.TaskID] = one
@@ -111,29 +127,54 @@ func (l *leases) next() (at time.Time, ok bool) {
 	return at, true
 }
 
-// abandon ends every lease of a connection that is gone.
+// abandon ends every lease of a connection that is gone, also one that is not known yet.
 func (l *leases) abandon(source int64, now time.Time) {
 	for one := range l.bound[source] {
 		one.broken = true
 		l.postpone(one, now)
 	}
+	if gone, unknown := l.unknown[source]; unknown && !gone {
+		l.unknown[source] = true
+		if l.gone = append(l.gone, source); len(l.gone) > maxGone {
+			delete(l.unknown, l.gone[0])
+			l.gone = slices.Delete(l.gone, 0, 1)
+		}
+	}
 }
 
-// readLeases reads what others have claimed and renewed since it was read last.
-func (e *Emitter) readLeases() error {
+// doubt remembers the connection of a claim that ends with it and of which nobody knows
+// whether it was made: its lease may show up when the connection is gone.
+func (l *leases) doubt(w *Write, err error) {
+	source, claim := w.change.Source, w.change.Operations[0].Claim
+	if err == nil || claim == nil || !*claim.UntilDisconnect || schema.CodeOf(err) != schema.CodeOutcomeUnknown {
+		return
+	}
+	if l.unknown == nil {
+		l.unknown = make(map[int64]bool)
+	}
+	l.unknown[source] = l.unknown[source]
+}
+
+// readLeases reads what others have claimed and renewed since it was read last, for
+// the first time at the start.
+func (e *Emitter) readLeases(start bool) error {
 	stored, err := e.journal.Leases(context.Background(), e.leases.read)
 	for _, one := range stored {
 		e.leases.read = max(e.leases.read, one.Num)
-		e.addLease(one, time.Now(), e.config.Now())
+		left := leftOf(&one, e.config.Now().Add(-e.config.Skew))
+		if e.config.Skew > 0 && !start {
+			left = lengthOf(&one)
+		}
+		e.addLease(one, time.Now(), left)
 	}
 	return err
 }
 
 // refreshLeases is readLeases; what fails is tried again.
-func (e *Emitter) refreshLeases() { e.leases.behind = e.readLeases() != nil }
+func (e *Emitter) refreshLeases() { e.leases.behind = e.readLeases(false) != nil }
 
-func (e *Emitter) addLease(stored schema.Lease, now, clock time.Time) {
-	e.leases.add(stored, now, clock)
+func (e *Emitter) addLease(stored schema.Lease, now time.Time, left time.Duration) {
+	e.leases.add(stored, now, left)
 	e.counts.leases.Store(int64(len(e.leases.byTask)))
 }
 

@@ -2,6 +2,7 @@ package emitter
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -74,13 +75,17 @@ type Subscription struct {
 // code schema.CodeCursorExpired, for text that is no cursor one with
 // schema.CodeInvalidParams.
 func (e *Emitter) Subscribe(ctx context.Context, spec Spec, sink Sink) (*Subscription, error) {
-	newest := e.tail.end()
-	place, told := newest, int64(0)
+	resumed, told := int64(0), int64(0)
 	if spec.Since != "" {
 		var err error
-		if place, err = e.Resume(ctx, "since", spec.Since); err != nil {
+		if resumed, err = e.Resume(ctx, "since", spec.Since); err != nil {
 			return nil, err
 		}
+	}
+	newest := e.tail.end() // not before: Resume may have waited
+	place := newest
+	if spec.Since != "" {
+		place = resumed
 	}
 	if spec.Since != schema.SinceStart {
 		told = newest
@@ -98,13 +103,15 @@ func (e *Emitter) Subscribe(ctx context.Context, spec Spec, sink Sink) (*Subscri
 }
 
 // Resume gives the journal place of a cursor, or of schema.SinceStart. The errors
-// are those of Subscribe; field names the parameter.
+// are those of Subscribe; field names the parameter. A cursor that is ahead of the
+// journal waits for it as long as Config.AheadPatience says; if ctx ends first the error
+// is its cause, and schema.CodeShuttingDown if the Emitter is closed.
 func (e *Emitter) Resume(ctx context.Context, field, since string) (int64, error) {
-	bounds, err := e.journal.Bounds(ctx)
-	if err != nil || since == schema.SinceStart {
+	if since == schema.SinceStart {
+		bounds, err := e.journal.Bounds(ctx)
 		return bounds.Oldest - 1, err
 	}
-	place, err := placeOf(bounds, field, since)
+	bounds, place, err := e.await(ctx, field, since)
 	if err == nil && place < bounds.Oldest-1 {
 		err = schema.CursorExpired(schema.CursorCompacted, oldestOf(bounds))
 	}
@@ -115,14 +122,67 @@ func (e *Emitter) Resume(ctx context.Context, field, since string) (int64, error
 // backwards from there. The errors are those of Resume, but that a place before the
 // oldest event is none: nothing is before it, and nothing was missed.
 func (e *Emitter) Before(ctx context.Context, field, before string) (int64, error) {
-	bounds, err := e.journal.Bounds(ctx)
-	if err != nil || before == schema.BeforeEnd {
+	if before == schema.BeforeEnd {
+		bounds, err := e.journal.Bounds(ctx)
 		return bounds.Newest, err
 	}
-	return placeOf(bounds, field, before)
+	_, place, err := e.await(ctx, field, before)
+	return place, err
 }
 
-// placeOf gives the place of a cursor of this journal that is not ahead of it.
+// await gives the place of a cursor, when the journal has come to it, and the ends that
+// the journal has then.
+func (e *Emitter) await(ctx context.Context, field, text string) (bounds schema.Bounds, place int64, err error) {
+	if bounds, err = e.journal.Bounds(ctx); err != nil {
+		return bounds, 0, err
+	}
+	place, err = placeOf(bounds, field, text)
+	if !isAhead(err) || e.config.AheadPatience <= 0 {
+		return bounds, place, err
+	}
+	switch came, stopped := e.comesTo(ctx, place); {
+	case stopped != nil:
+		return bounds, place, stopped
+	case !came:
+		return bounds, place, err
+	}
+	if bounds, err = e.journal.Bounds(ctx); err != nil {
+		return bounds, 0, err
+	}
+	place, err = placeOf(bounds, field, text)
+	return bounds, place, err
+}
+
+// comesTo waits until events up to a place are announced, as long as the configuration
+// says, and tells whether they are. The order of each round matters: first the signal,
+// then the place.
+func (e *Emitter) comesTo(ctx context.Context, place int64) (came bool, stopped error) {
+	over := time.NewTimer(e.config.AheadPatience)
+	defer over.Stop()
+	for {
+		end, moved := e.tail.signal()
+		if end >= place {
+			return true, nil
+		}
+		select {
+		case <-moved:
+		case <-over.C:
+			return false, nil
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		case <-e.done:
+			return false, schema.ShuttingDown()
+		}
+	}
+}
+
+// isAhead tells whether a cursor cannot be continued because the journal ends before it.
+func isAhead(err error) bool {
+	expired, ok := errors.AsType[*schema.Error](err)
+	return ok && expired.Data.ReasonDetail == schema.CursorAhead
+}
+
+// placeOf gives the place of a cursor of this journal; with an error if it is ahead of it.
 func placeOf(bounds schema.Bounds, field, text string) (int64, error) {
 	cursor, err := schema.ParseCursor(field, text)
 	switch {
@@ -131,7 +191,7 @@ func placeOf(bounds schema.Bounds, field, text string) (int64, error) {
 	case cursor.Epoch != bounds.Epoch:
 		return 0, schema.CursorExpired(schema.CursorEpoch, oldestOf(bounds))
 	case cursor.Seq > bounds.Newest:
-		return 0, schema.CursorExpired(schema.CursorAhead, oldestOf(bounds))
+		return cursor.Seq, schema.CursorExpired(schema.CursorAhead, oldestOf(bounds))
 	}
 	return cursor.Seq, nil
 }

@@ -85,6 +85,13 @@ func (t *tail) end() int64 {
 	return t.last
 }
 
+// signal is end, with a channel that is closed when it moves.
+func (t *tail) signal() (last int64, changed <-chan struct{}) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.last, t.changed
+}
+
 // after returns the events after seq, as many as a subscription takes at a time,
 // none if there are none yet. It is not ok if some of them are no longer in memory.
 // last is the newest announced Seq; changed is closed when it has moved: whoever

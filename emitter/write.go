@@ -28,7 +28,7 @@ func newWrite(change schema.Change) *Write { return &Write{change: change, done:
 func (w *Write) Done() <-chan struct{} { return w.done }
 
 // Outcome waits for what became of the write. An Err in it means that the change
-// was not made.
+// was not made, unless it has the code schema.CodeOutcomeUnknown.
 func (w *Write) Outcome() schema.Outcome {
 	<-w.done
 	return w.outcome
