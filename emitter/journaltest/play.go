@@ -29,12 +29,15 @@ func PlayClaims(t *testing.T, h Harness, longest time.Duration) {
 		synctest.Test(t, func(t *testing.T) {
 			p := &play{
 				TB: t, t: rt, h: h, longest: longest, journal: h.Open(t), writing: make(chan struct{}, 1),
-				times: make(map[int64]time.Time), ledger: newLedger(),
+				times: make(map[int64]time.Time), truth: make(map[any]schema.Outcome), ledger: newLedger(),
 			}
 			defer func() {
 				failure = recover()
 				p.end()
 			}()
+			if rapid.Bool().Draw(rt, "vague") {
+				p.skew = skew
+			}
 			p.start()
 			for range rapid.IntRange(10, 50).Draw(rt, "steps") {
 				p.step()
@@ -64,14 +67,19 @@ type play struct {
 	journal emitter.Journal
 	killed  []*daemon
 	ahead   atomic.Int64 // nanoseconds, of the clock
+	skew    time.Duration
 	ledger  *ledger
 
 	writing chan struct{}       // taken by who applies, and by who changes the following
 	daemons []*daemon           // that run
 	times   map[int64]time.Time // when an event was made, by seq
 	refuses bool                // nothing can be written
+	vague   vagueness           // what becomes of changes of which nobody is told
+	late    [][]schema.Change   // such changes, to be made yet
+	truth   map[any]schema.Outcome
 
 	asked       []*asked // not yet answered, in their order
+	doubtful    []*asked // answered, but nobody knows yet what became of them
 	asks        int      // ever
 	connections int64    // ever
 }
@@ -109,11 +117,20 @@ func (d *door) Apply(ctx context.Context, changes []schema.Change) ([]schema.Out
 	if d.dead.Load() || d.play.refuses {
 		return nil, nil, errBroken
 	}
-	outcomes, events, err := d.play.journal.Apply(ctx, changes)
-	for _, e := range events {
-		d.play.times[e.Seq] = time.Now()
+	if d.play.vague != telling {
+		return nil, nil, d.play.swallow(changes)
 	}
+	outcomes, events, err := d.play.apply(ctx, changes)
 	d.play.tell(d)
+	return outcomes, events, err
+}
+
+// apply applies, and notes when. Who calls it has the lock.
+func (p *play) apply(ctx context.Context, changes []schema.Change) ([]schema.Outcome, []schema.Event, error) {
+	outcomes, events, err := p.journal.Apply(ctx, changes)
+	for _, e := range events {
+		p.times[e.Seq] = time.Now()
+	}
 	return outcomes, events, err
 }
 
@@ -198,14 +215,14 @@ func (p *play) start() {
 			d.orphans = max(d.orphans, l.Num)
 		}
 	}
-	e, err := emitter.New(context.Background(), d, emitter.Config{Now: p.clock, Queue: 64})
+	e, err := emitter.New(context.Background(), d, emitter.Config{Now: p.clock, Queue: 64, Skew: p.skew})
 	p.must(err)
 	one := &daemon{Emitter: e, door: d}
 	p.runs(append(slices.Clone(p.daemons), one))
 	for range 2 {
 		p.connect(one)
 	}
-	p.ledger.starts(one, alone, p.clock())
+	p.ledger.starts(one, alone, p.clock().Add(-p.skew))
 }
 
 func (p *play) connect(d *daemon) {

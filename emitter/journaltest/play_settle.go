@@ -32,7 +32,9 @@ func (p *play) settle() {
 	claims, told, notes := make(map[int64]*taken), make(map[int64]bool), []note(nil)
 	var waiting []*asked
 	deleted := p.deleted(events)
-	for _, a := range p.asked {
+	doubtful := p.doubtful
+	p.doubtful = nil
+	for _, a := range slices.Concat(doubtful, p.asked) {
 		select {
 		case <-a.write.Done():
 		default:
@@ -42,17 +44,25 @@ func (p *play) settle() {
 		p.t.Logf("  %d %s %s: %s %v", a.number, a.op.Op, a.op.TaskID(), a.write.Outcome().Results, a.write.Outcome().Err)
 		o := a.write.Outcome()
 		if o.Err != nil {
-			p.refused(a, schema.CodeOf(o.Err), deleted)
-			continue
-		}
-		if a.known && a.want != 0 {
+			if p.refused(a, schema.CodeOf(o.Err), deleted); !a.doubtful {
+				continue
+			}
+			truth, known := p.truth[identity(&a.op)]
+			if !known {
+				p.doubtful = append(p.doubtful, a)
+				continue
+			}
+			if o = truth; o.Err != nil {
+				continue
+			}
+		} else if a.known && a.want != 0 {
 			fail("%s %s by a token that is not valid was made", a.op.Op, a.op.TaskID())
 		}
 		switch {
 		case a.op.Op == schema.OpRenew:
 			notes = append(notes, note{o.Last, func() { p.renewed(a, o) }})
 		case a.op.Op == schema.OpClaim && string(o.Results[0]) == "null":
-			if a.patient && !a.withdrawn {
+			if a.patient && !a.withdrawn && !a.doubtful {
 				fail("claim %d has waited for nothing", a.number)
 			}
 			if !a.patient {
@@ -119,6 +129,10 @@ func (p *play) renewed(a *asked, o schema.Outcome) {
 func (p *play) refused(a *asked, code schema.Code, deleted map[string]bool) {
 	id := a.op.TaskID()
 	gone := p.ledger.tasks[id] == nil || deleted[id]
+	if code == schema.CodeOutcomeUnknown && (p.vague != telling || a.doubtful) {
+		a.doubtful = true
+		return
+	}
 	may := map[schema.Code]bool{
 		schema.CodeStorageUnavailable: p.refuses,
 		schema.CodeShuttingDown:       !slices.Contains(p.daemons, a.daemon),
@@ -174,7 +188,7 @@ func (p *play) made(seq int64) time.Time {
 func (p *play) checkOrder(claims map[int64]*taken, waiting []*asked) {
 	for _, later := range claims {
 		other := func(a *asked) bool { return a.patient && a.daemon == later.daemon && a.key != later.key }
-		if !later.patient || !later.parked && slices.ContainsFunc(p.asked, other) {
+		if !later.patient || later.doubtful || !later.parked && slices.ContainsFunc(p.asked, other) {
 			continue
 		}
 		before := func(a *asked) bool {
@@ -186,7 +200,7 @@ func (p *play) checkOrder(claims map[int64]*taken, waiting []*asked) {
 			}
 		}
 		for _, c := range claims {
-			if before(c.asked) && c.task.Version > later.task.Version {
+			if before(c.asked) && !c.doubtful && c.task.Version > later.task.Version {
 				fail("claim %d was served before %d", later.number, c.number)
 			}
 		}

@@ -24,6 +24,7 @@ type asked struct {
 	patient    bool
 	withdrawn  bool
 	parked     bool // waited at the end of an earlier step
+	doubtful   bool // answered that nobody knows what became of it
 }
 
 // move is something that may happen in a step.
@@ -68,6 +69,9 @@ func (p *play) moves() (all []move) {
 		add(1, "start", p.start)
 	}
 	add(1, "refuse", func() { p.refuse(!p.refuses) })
+	if p.skew > 0 {
+		add(2, "be vague", p.beVague)
+	}
 	return all
 }
 
@@ -199,6 +203,8 @@ func (p *play) useToken() {
 	switch {
 	case p.refuses:
 		a.want = schema.CodeStorageUnavailable
+	case p.vague != telling:
+		a.want = schema.CodeOutcomeUnknown
 	case p.ledger.tasks[id] == nil:
 		a.want = schema.CodeTaskNotFound
 	case lease == nil || lease.token != token:
