@@ -232,7 +232,6 @@ func TestRestoreOfCluster(t *testing.T) {
 	do(t, mustOpen(t, path), create("b", "a"))
 }
 
-
 // Snapshot leaves out what is one machine's, and Adopt keeps it.
 func TestSnapshotAndAdopt(t *testing.T) {
 	founder := wear(t)

@@ -1,0 +1,94 @@
+package cluster
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Times of the connection. A server that is there but does not answer (it is paused, or
+// cut off) is left after two pings.
+const (
+	pingEvery     = time.Second
+	reconnectWait = 100 * time.Millisecond
+	dialTimeout   = 2 * time.Second
+)
+
+// connect begins to connect to the servers, and goes on with that whenever the
+// connection is lost.
+func (j *Journal) connect() error {
+	c := &j.config
+	options := []nats.Option{
+		nats.Name("descartes " + c.Daemon),
+		nats.Timeout(dialTimeout),
+		nats.PingInterval(pingEvery),
+		nats.MaxPingsOutstanding(2),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(reconnectWait),
+		nats.ReconnectJitter(reconnectWait, reconnectWait),
+		nats.ReconnectBufSize(-1), // what cannot be sent now is not sent later: its caller will have been told
+		nats.RetryOnFailedConnect(true),
+		nats.IgnoreAuthErrorAbort(),
+		nats.ConnectHandler(func(*nats.Conn) { j.linked() }),
+		nats.ReconnectHandler(func(*nats.Conn) { j.linked() }),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { j.unlinked(err) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { j.report("NATS", err) }),
+	}
+	if c.Credentials != "" {
+		options = append(options, nats.UserCredentials(c.Credentials))
+	}
+	if c.CA != "" {
+		options = append(options, nats.RootCAs(c.CA))
+	}
+	if c.Cert != "" || c.Key != "" {
+		options = append(options, nats.ClientCert(c.Cert, c.Key))
+	}
+	var err error
+	if j.conn, err = nats.Connect(strings.Join(c.URLs, ","), options...); err != nil {
+		return err
+	}
+	if j.conn.IsConnected() {
+		j.linked()
+	}
+	j.js, err = jetstream.New(j.conn, jetstream.WithDefaultTimeout(attempt))
+	return err
+}
+
+// linked notes that there is a connection.
+func (j *Journal) linked() {
+	was := false
+	j.change(func(s *state) { was, s.connected = s.connected, true })
+	if !was {
+		j.report("connected to NATS at "+j.conn.ConnectedUrlRedacted(), nil)
+	}
+}
+
+// unlinked notes that there is none, and ends what belonged to it.
+func (j *Journal) unlinked(err error) {
+	j.change(func(s *state) {
+		if s.connected {
+			s.connected, s.lostAt = false, time.Now()
+		}
+		if s.link != nil {
+			s.link()
+		}
+	})
+	if err != nil {
+		j.report("lost the connection to NATS", err)
+	}
+}
+
+// overLink gives a context that ends with the present connection.
+func (j *Journal) overLink(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	j.change(func(s *state) {
+		s.link = cancel
+		if !s.connected {
+			cancel()
+		}
+	})
+	return ctx, cancel
+}

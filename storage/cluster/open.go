@@ -1,0 +1,232 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/descartes-tasks/descartes/storage"
+)
+
+// startAlone is how long a daemon whose file is in the cluster waits for NATS before it
+// begins to serve what it has.
+const startAlone = 5 * time.Second
+
+// metaFounded tells how a stream began: "empty", or "data", of which there is a
+// snapshot.
+const (
+	metaFounded = "descartes-founded"
+	withData    = "data"
+	fromNothing = "empty"
+)
+
+// Open brings the file of a daemon into its cluster and opens it.
+//
+// The first daemon founds the cluster, with the tasks that its file has. One whose file
+// is empty, or too old for what the log still has, begins with the newest snapshot; what
+// was in its place is kept beside it. A file of another epoch is refused and left as it
+// is. Where the file is in the cluster already and NATS does not answer for 5 s, Open
+// gives a Journal that is Behind, and goes on trying; otherwise it waits until ctx ends.
+func Open(ctx context.Context, config Config) (_ *Journal, err error) {
+	config, err = config.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	place, err := storage.PlaceOf(ctx, config.Storage.Path)
+	if err != nil {
+		return nil, err
+	}
+	if place.Cluster != "" && place.Cluster != config.Name {
+		return nil, fmt.Errorf("%s belongs to the cluster %s, not %s", config.Storage.Path, place.Cluster, config.Name)
+	}
+	j := &Journal{
+		config: config, incarnation: newIncarnation(), clock: clock{local: config.Now},
+		moved: make(chan struct{}, 1), done: make(chan struct{}), pending: make(map[string]*pending),
+	}
+	j.state.lostAt = time.Now()
+	j.stopped, j.stop = context.WithCancel(context.Background())
+	if err := j.connect(); err != nil {
+		return nil, fmt.Errorf("connect to NATS: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			j.stop()
+			j.conn.Close()
+		}
+	}()
+	if err := j.enter(ctx, place); err != nil {
+		return nil, fmt.Errorf("cluster %s: %w", config.Name, err)
+	}
+	config.Storage.Cluster, config.Storage.Incarnation = config.Name, j.incarnation
+	if j.DB, err = storage.Open(ctx, config.Storage); err != nil {
+		return nil, err
+	}
+	place = j.DB.Place()
+	j.change(func(s *state) {
+		s.position = place.Position
+		s.chains.add(place.Position, place.Chain)
+	})
+	j.start()
+	return j, nil
+}
+
+// enter brings the file into the cluster, or finds that it is.
+func (j *Journal) enter(ctx context.Context, place storage.Place) error {
+	known := place.Cluster != "" && !j.config.Rebuild
+	wait, cancel := ctx, context.CancelFunc(func() {})
+	if known {
+		wait, cancel = context.WithTimeout(ctx, startAlone)
+	} else if !j.conn.IsConnected() {
+		j.report("waiting for NATS at "+strings.Join(j.config.URLs, ", "), nil)
+	}
+	defer cancel()
+	for {
+		err := j.tryEnter(wait, place)
+		switch {
+		case err == nil, isFinal(err):
+			return err
+		case ctx.Err() != nil:
+			return errors.Join(ctx.Err(), err)
+		case wait.Err() != nil:
+			j.report("the log of record cannot be reached: going on with what this daemon has", err)
+			return nil
+		}
+		j.report("entering the cluster", err)
+		select {
+		case <-time.After(time.Second):
+		case <-wait.Done():
+		}
+	}
+}
+
+// final is an error that does not pass by itself.
+type final struct{ error }
+
+func (f final) Unwrap() error { return f.error }
+
+func isFinal(err error) bool {
+	_, ok := errors.AsType[final](err)
+	return ok
+}
+
+// tryEnter looks at the stream and does what follows from it.
+func (j *Journal) tryEnter(ctx context.Context, place storage.Place) error {
+	if !j.await(ctx, func(s *state) bool { return s.connected }) {
+		return errLost
+	}
+	_, info, err := j.look(ctx)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound) && place.Cluster == "" && !j.config.Rebuild:
+		return j.found(ctx, place)
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return final{fmt.Errorf("NATS has no stream %s: the log of record is gone; `descartes cluster leave` makes a single daemon's file of this one, with which a cluster can be founded again", j.config.Name)}
+	case err != nil:
+		return err
+	}
+	return j.join(ctx, place, info)
+}
+
+// found makes the stream. What the file has goes into a snapshot first, for those who
+// join.
+func (j *Journal) found(ctx context.Context, place storage.Place) error {
+	epoch, founded := place.Epoch, withData
+	if place.Empty {
+		epoch, founded = uuid.NewString(), fromNothing
+	} else {
+		store, err := j.store(ctx)
+		if err != nil {
+			return j.refusal(err)
+		}
+		if err := upload(ctx, store, j.config.Storage.Path); err != nil {
+			return err
+		}
+	}
+	_, err := j.js.CreateStream(ctx, jetstream.StreamConfig{
+		Name: j.config.Name, Description: "log of record of a Descartes cluster",
+		Subjects: []string{j.config.subject()}, Storage: jetstream.FileStorage, Replicas: j.config.Replicas,
+		Duplicates: 2 * time.Minute, DenyDelete: true, AllowDirect: true,
+		Metadata: map[string]string{metaEpoch: epoch, metaFounded: founded},
+	})
+	if err != nil {
+		return j.refusal(err) // somebody else may have been faster: the next try joins
+	}
+	j.report("founded the cluster "+j.config.Name, nil)
+	return storage.Enter(ctx, j.config.Storage.Path, storage.Place{Cluster: j.config.Name, Epoch: epoch, At: place.At})
+}
+
+// refusal tells an answer of NATS that does not pass by itself.
+func (j *Journal) refusal(err error) error {
+	const replicasNotSupported, noSuitablePeers = 10074, 10005
+	if refused, ok := errors.AsType[*jetstream.APIError](err); ok &&
+		(refused.ErrorCode == replicasNotSupported || refused.ErrorCode == noSuitablePeers) {
+		return fmt.Errorf("make a stream with %d replicas (--cluster-replicas): %w", j.config.Replicas, err)
+	}
+	return err
+}
+
+// join brings the file to a place from which the log goes on.
+func (j *Journal) join(ctx context.Context, place storage.Place, info *jetstream.StreamInfo) error {
+	epoch, first := info.Config.Metadata[metaEpoch], int64(info.State.FirstSeq)
+	switch {
+	case epoch == "":
+		return final{fmt.Errorf("the stream %s was not made by Descartes: choose another --cluster-name", j.config.Name)}
+	case (!place.Empty || place.Cluster != "") && place.Epoch != epoch && !j.config.Rebuild:
+		return final{fmt.Errorf("%s has tasks of its own (epoch %s; that of the cluster is %s): start with an empty file, or with --cluster-rebuild, which keeps this one beside it",
+			j.config.Storage.Path, place.Epoch, epoch)}
+	case place.Cluster != "" && place.Epoch == epoch && !j.config.Rebuild && place.Position+1 >= first:
+		return nil
+	case place.Empty && place.Cluster == "" && info.Config.Metadata[metaFounded] == fromNothing && first <= 1:
+		return storage.Enter(ctx, j.config.Storage.Path, storage.Place{Cluster: j.config.Name, Epoch: epoch})
+	}
+	return j.adopt(ctx, epoch, first)
+}
+
+// adopt begins with the newest snapshot.
+func (j *Journal) adopt(ctx context.Context, epoch string, first int64) error {
+	store, err := j.store(ctx)
+	if err != nil {
+		return err
+	}
+	all, err := list(ctx, store, epoch)
+	if err != nil {
+		return err
+	}
+	if len(all) == 0 || all[0].position+1 < first {
+		return fmt.Errorf("there is no snapshot from which the log goes on: another daemon has to make one")
+	}
+	folder, err := os.MkdirTemp(filepath.Dir(j.config.Storage.Path), ".descartes-snapshot-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(folder)
+	copied := filepath.Join(folder, "snapshot.db")
+	if err := download(ctx, store, all[0], copied); err != nil {
+		return err
+	}
+	place, err := storage.PlaceOf(ctx, copied)
+	if err != nil {
+		return err
+	}
+	if place.Cluster == "" { // what a single daemon founded the cluster with
+		if err := storage.Enter(ctx, copied, storage.Place{Cluster: j.config.Name, Epoch: epoch, At: place.At}); err != nil {
+			return err
+		}
+	}
+	kept, err := storage.Adopt(ctx, j.config.Storage.Path, copied)
+	if err != nil {
+		return err
+	}
+	what := fmt.Sprintf("took the snapshot at message %d", all[0].position)
+	if kept != "" {
+		what += ", and kept the file that was there as " + kept
+	}
+	j.report(what, nil)
+	return nil
+}

@@ -1,0 +1,256 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/descartes-tasks/descartes/schema"
+)
+
+const (
+	greetEvery = 2 * time.Second
+	// ballot is how long the others have to answer what their chain is.
+	ballot = time.Second
+	// forgotten is after how long a daemon that is not heard of is not told of any more.
+	forgotten = 10 * time.Minute
+)
+
+// peers are the daemons that this one has heard of.
+type peers struct {
+	mu    sync.Mutex
+	heard map[string]*peer
+}
+
+// peer is what a daemon last said.
+type peer struct {
+	greeting
+	at       time.Time // when, by the local clock
+	compared bool
+}
+
+// greeting is what each daemon tells the others every greetEvery.
+type greeting struct {
+	Name        string `json:"name"`
+	Version     string `json:"version"`
+	Incarnation uint32 `json:"incarnation"`
+	Position    int64  `json:"position"`
+	Chain       string `json:"chain"` // hexadecimal
+	Current     bool   `json:"current"`
+}
+
+// question asks everybody for the chain at a position.
+type question struct {
+	Position int64 `json:"position"`
+}
+
+// vote answers a question.
+type vote struct {
+	Name  string `json:"name"`
+	Chain string `json:"chain"`
+}
+
+// talk tells the others where this daemon is, and compares what they tell.
+func (j *Journal) talk(ctx context.Context) {
+	for subject, hear := range map[string]nats.MsgHandler{
+		j.config.peerSubject(): j.hear, j.config.chainSubject(): j.answer,
+	} {
+		subscription, err := j.conn.Subscribe(subject, hear)
+		if err != nil {
+			j.report("listening to the other daemons", err)
+			return
+		}
+		defer func() { _ = subscription.Unsubscribe() }()
+	}
+	tick := time.NewTicker(greetEvery)
+	defer tick.Stop()
+	for {
+		j.greet()
+		j.compare(ctx)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// greet tells the others where this daemon is.
+func (j *Journal) greet() {
+	data, err := json.Marshal(j.greeting())
+	if err == nil {
+		_ = j.conn.Publish(j.config.peerSubject(), data) // the next one may arrive
+	}
+}
+
+func (j *Journal) greeting() greeting {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	now, _ := j.state.chains.at(j.state.position)
+	return greeting{
+		Name: j.config.Daemon, Version: j.config.Version, Incarnation: j.incarnation,
+		Position: j.state.position, Chain: now.String(), Current: j.state.current && j.state.connected,
+	}
+}
+
+// hear takes a greeting of another daemon.
+func (j *Journal) hear(m *nats.Msg) {
+	var g greeting
+	if json.Unmarshal(m.Data, &g) != nil || !daemons.MatchString(g.Name) || g.Incarnation == j.incarnation {
+		return
+	}
+	if g.Name == j.config.Daemon {
+		j.report("another daemon of this cluster", fmt.Errorf("it is called %s, too: give each a name of its own (--cluster-daemon)", g.Name))
+		return
+	}
+	j.peers.mu.Lock()
+	defer j.peers.mu.Unlock()
+	if j.peers.heard == nil {
+		j.peers.heard = make(map[string]*peer)
+	}
+	j.peers.heard[g.Name] = &peer{greeting: g, at: time.Now()}
+}
+
+// compare looks whether the others had the same chain where they were. That is a
+// tick after they said so, when this daemon has got there, too.
+func (j *Journal) compare(ctx context.Context) {
+	var doubted []*peer
+	j.peers.mu.Lock()
+	for name, p := range j.peers.heard {
+		if time.Since(p.at) > forgotten {
+			delete(j.peers.heard, name)
+		}
+		if mine, ok := j.chainAt(p.Position); ok && !p.compared {
+			if p.compared = true; mine.String() != p.Chain {
+				doubted = append(doubted, p)
+			}
+		}
+	}
+	j.peers.mu.Unlock()
+	for _, p := range doubted {
+		j.judge(ctx, p.Position)
+	}
+}
+
+func (j *Journal) chainAt(position int64) (chain, bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.state.chains.at(position)
+}
+
+// answer tells who asks what the chain is at a position, if this daemon knows.
+func (j *Journal) answer(m *nats.Msg) {
+	var q question
+	if json.Unmarshal(m.Data, &q) != nil || m.Reply == "" {
+		return
+	}
+	if mine, ok := j.chainAt(q.Position); ok {
+		if data, err := json.Marshal(vote{j.config.Daemon, mine.String()}); err == nil {
+			_ = m.Respond(data)
+		}
+	}
+}
+
+// judge asks all daemons for their chain at a position and stops this one unless more
+// than half of those that know, itself included, have the same.
+func (j *Journal) judge(ctx context.Context, position int64) {
+	mine, known := j.chainAt(position)
+	if !known {
+		return
+	}
+	votes, err := j.ask(ctx, position)
+	if err != nil {
+		return // the next greeting raises the same doubt
+	}
+	agree := 1
+	var others []string
+	for _, v := range votes {
+		if v.Chain == mine.String() {
+			agree++
+		} else {
+			others = append(others, v.Name)
+		}
+	}
+	switch {
+	case len(others) == 0:
+	case 2*agree > 1+len(votes):
+		j.report("comparing journals", fmt.Errorf("%s: another journal than most daemons have, at message %d", strings.Join(others, ", "), position))
+	default:
+		j.fail(&Diverged{Position: position, Others: others})
+	}
+}
+
+// Diverged says that the journal of this daemon is not that of the others.
+type Diverged struct {
+	Position int64    // of the message where the journals were compared
+	Others   []string // daemons that have another one
+}
+
+func (e *Diverged) Error() string {
+	return fmt.Sprintf("the journal of this daemon is not that of %s (compared at message %d): its file was changed, or is damaged; nothing more is served from it. Start once with --cluster-rebuild to begin with the newest snapshot",
+		strings.Join(e.Others, ", "), e.Position)
+}
+
+// ask gathers what the chains of the other daemons are at a position.
+func (j *Journal) ask(ctx context.Context, position int64) (votes []vote, err error) {
+	data, err := json.Marshal(question{position})
+	if err != nil {
+		return nil, err
+	}
+	inbox := j.conn.NewInbox()
+	answers, err := j.conn.SubscribeSync(inbox)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = answers.Unsubscribe() }()
+	if err := j.conn.PublishRequest(j.config.chainSubject(), inbox, data); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, ballot)
+	defer cancel()
+	seen := map[string]bool{j.config.Daemon: true}
+	for {
+		m, err := answers.NextMsgWithContext(ctx)
+		switch {
+		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrNoResponders):
+			return votes, nil
+		case err != nil:
+			return nil, err
+		}
+		var v vote
+		if json.Unmarshal(m.Data, &v) == nil && !seen[v.Name] {
+			seen[v.Name] = true
+			votes = append(votes, v)
+		}
+	}
+}
+
+// daemons lists this daemon and those that were heard of, by name.
+func (j *Journal) daemons() []schema.ClusterDaemon {
+	now := j.Now()
+	own := j.greeting()
+	list := []schema.ClusterDaemon{own.stats(now)}
+	j.peers.mu.Lock()
+	defer j.peers.mu.Unlock()
+	for _, p := range j.peers.heard {
+		list = append(list, p.stats(now.Add(-time.Since(p.at))))
+	}
+	slices.SortFunc(list, func(a, b schema.ClusterDaemon) int { return cmp.Compare(a.Name, b.Name) })
+	return list
+}
+
+func (g *greeting) stats(heard time.Time) schema.ClusterDaemon {
+	return schema.ClusterDaemon{Name: g.Name, Version: g.Version, Position: g.Position, HeardAt: heard.UnixMilli(), Current: g.Current}
+}
+
+// String gives the chain in hexadecimal.
+func (c chain) String() string { return hex.EncodeToString(c[:]) }

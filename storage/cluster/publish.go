@@ -1,0 +1,156 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/descartes-tasks/descartes/schema"
+)
+
+const (
+	// writePatience is how long a write waits for the log of record. A server that dies
+	// is replaced by an election, which takes some seconds.
+	writePatience = 15 * time.Second
+	// connectPatience is how long a write waits for a connection that is lost: nothing
+	// was sent yet, so that the answer need not be ambiguous.
+	connectPatience = 5 * time.Second
+	// attempt is how long an acknowledgement may take before the message is sent again.
+	attempt = 2 * time.Second
+	// pause is the time between two attempts where nobody listens.
+	pause = 50 * time.Millisecond
+)
+
+// encodeAll encodes changes as the log has them. One that no message can hold is
+// refused; refused then has its error, in the place of the change.
+func encodeAll(changes []schema.Change, limit int) (encoded []json.RawMessage, refused []schema.Outcome, err error) {
+	refused = make([]schema.Outcome, len(changes))
+	for i := range changes {
+		data, err := schema.Encode(&changes[i])
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(data)+len(fence) > limit {
+			refused[i].Err = schema.LimitExceeded("message of the cluster", int64(limit))
+			continue
+		}
+		encoded = append(encoded, data)
+	}
+	return encoded, refused, nil
+}
+
+// publish puts one message into the log and waits until this daemon has applied it. The
+// error is a schema.Error.
+func (j *Journal) publish(ctx context.Context, data []byte) ([]schema.Outcome, []schema.Event, error) {
+	id := uuid.NewString()
+	applied := j.expect(id)
+	defer j.forget(id)
+	ctx, cancel := context.WithTimeout(ctx, writePatience)
+	defer cancel()
+	sent := make(chan error, 1)
+	go func() {
+		_, err := j.send(ctx, id, data)
+		sent <- err
+	}()
+	for {
+		select {
+		case <-applied.done:
+			return applied.outcomes, applied.events, nil
+		case err := <-sent:
+			if err != nil {
+				return nil, nil, j.unsent(applied, err)
+			}
+			sent = nil // it is in the log: this daemon will come to it
+		case <-ctx.Done():
+			if sent == nil {
+				return nil, nil, j.unsent(applied, errUncertain)
+			}
+			return nil, nil, j.unsent(applied, <-sent)
+		case <-j.done:
+			cancel()
+			if sent == nil {
+				return nil, nil, j.unsent(applied, errUncertain)
+			}
+			return nil, nil, j.unsent(applied, <-sent)
+		}
+	}
+}
+
+// unsent gives the answer for a message that was not seen in time.
+func (j *Journal) unsent(p *pending, err error) error {
+	switch coded, ok := errors.AsType[*schema.Error](err); {
+	case ok:
+		return coded
+	case errors.Is(err, errUncertain):
+		j.unknown.Add(1)
+		return schema.OutcomeUnknown()
+	}
+	return schema.StorageUnavailable("the log of record cannot be reached")
+}
+
+// errUncertain says that a message may be in the log.
+var errUncertain = errors.New("not acknowledged")
+
+// send puts a message into the stream and gives its position. An error other than
+// errUncertain means that it is not there and will not come.
+func (j *Journal) send(ctx context.Context, id string, data []byte) (position int64, err error) {
+	uncertain := false
+	for {
+		if err := j.connected(ctx); err != nil {
+			if uncertain {
+				return 0, errUncertain
+			}
+			return 0, err
+		}
+		ack, err := j.sendOnce(ctx, id, data)
+		switch {
+		case err == nil:
+			return int64(ack.Sequence), nil
+		case errors.Is(err, nats.ErrMaxPayload) && !uncertain:
+			return 0, schema.LimitExceeded("message of the cluster", j.conn.MaxPayload())
+		case errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionClosed):
+			// Nobody has it.
+		default:
+			uncertain = true
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+		if ctx.Err() != nil {
+			if uncertain {
+				return 0, errUncertain
+			}
+			return 0, errLost
+		}
+	}
+}
+
+// sendOnce sends a message and waits for its acknowledgement.
+func (j *Journal) sendOnce(ctx context.Context, id string, data []byte) (*jetstream.PubAck, error) {
+	ctx, cancel := context.WithTimeout(ctx, attempt)
+	defer cancel()
+	return j.js.PublishMsg(ctx, &nats.Msg{Subject: j.config.subject(), Data: data},
+		jetstream.WithMsgID(id), jetstream.WithExpectStream(j.config.Name), jetstream.WithRetryAttempts(0))
+}
+
+// connected waits for the connection, connectPatience from when it was lost.
+func (j *Journal) connected(ctx context.Context) error {
+	j.mu.Lock()
+	connected, deadline := j.state.connected, j.state.lostAt.Add(connectPatience)
+	j.mu.Unlock()
+	if connected {
+		return nil
+	}
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	if !j.await(ctx, func(s *state) bool { return s.connected }) {
+		return errLost
+	}
+	return nil
+}

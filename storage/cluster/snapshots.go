@@ -1,0 +1,210 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/descartes-tasks/descartes/schema"
+	"github.com/descartes-tasks/descartes/storage"
+)
+
+const (
+	// lookForSnapshots is how often a daemon looks how old the newest snapshot is.
+	lookForSnapshots = 15 * time.Second
+	// kept is how many snapshots there are; the stream reaches back to the oldest.
+	kept = 2
+)
+
+// What a snapshot tells of itself.
+const (
+	metaEpoch    = "descartes-epoch"
+	metaPosition = "descartes-position"
+	metaChain    = "descartes-chain"
+	metaAt       = "descartes-at"
+)
+
+// snapshots is what is known of the snapshots.
+type snapshots struct {
+	mu     sync.Mutex
+	newest *schema.SnapshotStats
+}
+
+func (s *snapshots) stats() *schema.SnapshotStats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.newest
+}
+
+// snapshot is one in the object store.
+type snapshot struct {
+	info     *jetstream.ObjectInfo
+	position int64
+}
+
+// keepSnapshots makes a snapshot whenever the newest is too far behind the log.
+func (j *Journal) keepSnapshots(ctx context.Context) {
+	failed := ""
+	for {
+		// Not all daemons at the same moment: who comes later finds that it is done.
+		wait := lookForSnapshots/2 + rand.N(lookForSnapshots)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return
+		}
+		switch err := j.renewSnapshot(ctx); {
+		case err == nil || ctx.Err() != nil:
+			failed = ""
+		case err.Error() != failed:
+			failed = err.Error()
+			j.report("making a snapshot", err)
+		}
+	}
+}
+
+// renewSnapshot makes a snapshot if the newest is too old.
+func (j *Journal) renewSnapshot(ctx context.Context) error {
+	if j.Behind() != nil {
+		return nil
+	}
+	store, err := j.store(ctx)
+	if err != nil {
+		return err
+	}
+	all, err := list(ctx, store, j.DB.Place().Epoch)
+	if err != nil {
+		return err
+	}
+	j.remember(all)
+	if len(all) > 0 && j.position()-all[0].position < j.config.SnapshotEvery || len(all) == 0 && j.position() < j.config.SnapshotEvery {
+		return nil
+	}
+	if err := upload(ctx, store, j.config.Storage.Path); err != nil {
+		return err
+	}
+	return j.clear(ctx, store)
+}
+
+// remember notes the newest snapshot of those that there are, the newest first.
+func (j *Journal) remember(all []snapshot) {
+	var newest *schema.SnapshotStats
+	if len(all) > 0 {
+		newest = &schema.SnapshotStats{Position: all[0].position, At: all[0].info.ModTime.UnixMilli(), Bytes: int64(all[0].info.Size)}
+	}
+	j.snapshots.mu.Lock()
+	defer j.snapshots.mu.Unlock()
+	j.snapshots.newest = newest
+}
+
+// store gives the object store of the cluster, made if there is none.
+func (j *Journal) store(ctx context.Context) (jetstream.ObjectStore, error) {
+	store, err := j.js.ObjectStore(ctx, j.config.bucket())
+	if !errors.Is(err, jetstream.ErrBucketNotFound) && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return store, err
+	}
+	return j.js.CreateObjectStore(ctx, jetstream.ObjectStoreConfig{
+		Bucket: j.config.bucket(), Description: "snapshots of the Descartes cluster " + j.config.Name,
+		Storage: jetstream.FileStorage, Replicas: j.config.Replicas,
+	})
+}
+
+// list lists the snapshots of an epoch, the newest first.
+func list(ctx context.Context, store jetstream.ObjectStore, epoch string) (all []snapshot, err error) {
+	objects, err := store.List(ctx)
+	if err != nil && !errors.Is(err, jetstream.ErrNoObjectsFound) {
+		return nil, fmt.Errorf("list snapshots: %w", err)
+	}
+	for _, o := range objects {
+		position, err := strconv.ParseInt(o.Metadata[metaPosition], 10, 64)
+		if err == nil && o.Metadata[metaEpoch] == epoch {
+			all = append(all, snapshot{o, position})
+		}
+	}
+	slices.SortFunc(all, func(a, b snapshot) int { return cmp.Compare(b.position, a.position) })
+	return all, nil
+}
+
+// upload makes a snapshot of a file and puts it into a store, which keeps its SHA-256.
+func upload(ctx context.Context, store jetstream.ObjectStore, path string) error {
+	folder, err := os.MkdirTemp(filepath.Dir(path), ".descartes-snapshot-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(folder)
+	copied := filepath.Join(folder, "snapshot.db")
+	place, err := storage.Snapshot(ctx, path, copied)
+	if err != nil {
+		return err
+	}
+	file, err := os.Open(copied)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	_, err = store.Put(ctx, jetstream.ObjectMeta{
+		Name: fmt.Sprintf("%s-%d", place.Epoch, place.Position),
+		Metadata: map[string]string{
+			metaEpoch: place.Epoch, metaPosition: strconv.FormatInt(place.Position, 10),
+			metaChain: chain(place.Chain).String(), metaAt: strconv.FormatInt(place.At, 10),
+		},
+	}, file)
+	if err != nil {
+		return fmt.Errorf("store a snapshot: %w", err)
+	}
+	return nil
+}
+
+// clear deletes old snapshots, and what only they needed of the log.
+func (j *Journal) clear(ctx context.Context, store jetstream.ObjectStore) error {
+	all, err := list(ctx, store, j.DB.Place().Epoch)
+	if err != nil {
+		return err
+	}
+	j.remember(all)
+	if len(all) < kept {
+		return nil
+	}
+	for _, old := range all[kept:] {
+		if err := store.Delete(ctx, old.info.Name); err != nil {
+			return fmt.Errorf("delete a snapshot: %w", err)
+		}
+	}
+	stream, err := j.js.Stream(ctx, j.config.Name)
+	if err != nil {
+		return err
+	}
+	if err := stream.Purge(ctx, jetstream.WithPurgeSequence(uint64(all[kept-1].position)+1)); err != nil {
+		return fmt.Errorf("shorten the log: %w", err)
+	}
+	return nil
+}
+
+// download writes a snapshot to a file. The store's reader checks its SHA-256.
+func download(ctx context.Context, store jetstream.ObjectStore, s snapshot, path string) (err error) {
+	object, err := store.Get(ctx, s.info.Name)
+	if err != nil {
+		return fmt.Errorf("get a snapshot: %w", err)
+	}
+	defer object.Close()
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	if _, err := io.Copy(file, object); err != nil {
+		return fmt.Errorf("get a snapshot: %w", err)
+	}
+	return object.Error()
+}

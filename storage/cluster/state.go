@@ -1,0 +1,126 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/descartes-tasks/descartes/schema"
+)
+
+// state is how far this daemon is, and what it knows of the log. It is under
+// Journal.mu, and changed by Journal.change alone.
+type state struct {
+	connected bool
+	lostAt    time.Time          // when there was a connection last
+	link      context.CancelFunc // ends what belongs to the present connection
+	position  int64              // of the last message that was applied
+	newest    int64              // of the last one that is known of
+	target    int64              // what there was when this daemon began to read
+	current   bool               // target was reached
+	trouble   error              // why no message is read or applied at present
+	chains    chains
+	stream    *schema.StreamStats
+	changed   chan struct{} // closed when something of this changes; nil while nobody waits for that
+}
+
+// change changes the state and wakes who waits for that.
+func (j *Journal) change(f func(*state)) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	f(&j.state)
+	if j.state.changed != nil {
+		close(j.state.changed)
+		j.state.changed = nil
+	}
+}
+
+// await waits until the state is as it is wanted, and tells whether that came about
+// before ctx ended or this daemon had to stop.
+func (j *Journal) await(ctx context.Context, wanted func(*state) bool) bool {
+	for {
+		j.mu.Lock()
+		if wanted(&j.state) {
+			j.mu.Unlock()
+			return true
+		}
+		if j.state.changed == nil {
+			j.state.changed = make(chan struct{})
+		}
+		changed := j.state.changed
+		j.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false
+		case <-j.done:
+			return false
+		}
+	}
+}
+
+// position is that of the last message that was applied.
+func (j *Journal) position() int64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.state.position
+}
+
+// grace is how long a connection may be gone before this daemon counts as behind.
+const grace = 3 * time.Second
+
+// Behind tells why this daemon cannot be relied on to have what the others have, nil if
+// it can.
+func (j *Journal) Behind() error {
+	if err := j.Err(); err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	s := &j.state
+	switch {
+	case !s.connected && (!s.current || time.Since(s.lostAt) > grace):
+		return fmt.Errorf("it has no connection to the log of record since %s", s.lostAt.UTC().Format(time.RFC3339))
+	case !s.current && s.trouble != nil:
+		return fmt.Errorf("it cannot follow the log of record: %w", s.trouble)
+	case !s.current:
+		return fmt.Errorf("it catches up with the log of record: %d of %d messages", s.position, max(s.target, s.newest))
+	case s.trouble != nil && time.Since(s.lostAt) > grace:
+		return fmt.Errorf("it cannot follow the log of record: %w", s.trouble)
+	}
+	return nil
+}
+
+// mayWrite refuses writes while it is known that they could not be answered. For a
+// connection that was just lost, or messages that are just being caught up with, it waits.
+func (j *Journal) mayWrite(ctx context.Context) error {
+	if err := j.DB.Unusable(); err != nil {
+		return schema.StorageUnavailable(err.Error())
+	}
+	j.mu.Lock()
+	lost, connected := j.state.lostAt, j.state.connected
+	j.mu.Unlock()
+	deadline := time.Now().Add(connectPatience)
+	if !connected {
+		deadline = lost.Add(connectPatience)
+	}
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	if j.await(ctx, func(s *state) bool { return s.connected && s.current }) {
+		return nil
+	}
+	if j.Err() != nil {
+		return schema.StorageUnavailable("this daemon stops")
+	}
+	return schema.StorageUnavailable(j.why())
+}
+
+// why tells in a few words what keeps this daemon from writing.
+func (j *Journal) why() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !j.state.connected {
+		return "the log of record cannot be reached"
+	}
+	return "this daemon has not caught up with its cluster"
+}
