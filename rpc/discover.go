@@ -61,6 +61,7 @@ var reasons = map[schema.Code]string{
 	schema.CodeShuttingDown:       "shutting_down",
 	schema.CodeStorageUnavailable: "storage_unavailable",
 	schema.CodeLeaseLost:          "lease_lost",
+	schema.CodeOutcomeUnknown:     "outcome_unknown",
 	schema.CodeMethodNotFound:     "needs_websocket",
 }
 
@@ -89,7 +90,7 @@ func discoverDocument(table []method, version string) []byte {
 func describe(m *method) openRPCMethod {
 	codes := slices.Concat(m.errors, commonErrors)
 	if m.write != nil {
-		codes = append(codes, schema.CodeForbidden, schema.CodeShuttingDown)
+		codes = append(codes, schema.CodeForbidden, schema.CodeShuttingDown, schema.CodeOutcomeUnknown)
 	}
 	if m.needsWebSocket {
 		codes = append(codes, schema.CodeMethodNotFound)

@@ -11,7 +11,7 @@ import (
 // wireError gives what the caller is told of err: a *schema.Error as it is,
 // anything else as an internal error that shows nothing of the inside.
 func wireError(err error) *wire.Error {
-	coded, ok := errors.AsType[*schema.Error](err)
+	coded, ok := errorOf(err)
 	if !ok {
 		coded = schema.Internal()
 	}
@@ -21,6 +21,9 @@ func wireError(err error) *wire.Error {
 	}
 	return &wire.Error{Code: int(coded.Code), Message: coded.Message, Data: data}
 }
+
+// errorOf gives what is in err for the caller to read.
+func errorOf(err error) (coded *schema.Error, ok bool) { return errors.AsType[*schema.Error](err) }
 
 // methodNotFound has the message that the specification's examples have.
 func methodNotFound() *schema.Error {

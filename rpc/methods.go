@@ -142,6 +142,9 @@ func queryMethods() []method {
 			if p.ID == "" {
 				return nil, schema.Invalid("id", "is required")
 			}
+			if err := s.fresh(p.Fresh); err != nil {
+				return nil, err
+			}
 			return s.server.config.Store.Get(s.ctx, p.ID)
 		}),
 		reading(method{

@@ -14,6 +14,9 @@ func (s *session) list(r *wire.Request, p *schema.ListParams) (any, error) {
 	if err := p.Normalize(); err != nil {
 		return nil, err
 	}
+	if err := s.fresh(p.Fresh); err != nil {
+		return nil, err
+	}
 	page, err := s.server.config.Store.List(s.ctx, *p, s.room(r))
 	if err != nil {
 		return nil, err
@@ -79,7 +82,11 @@ func (s *session) readHistory(p *schema.HistoryParams) (events []schema.Event, m
 		id = *p.ID
 	}
 	if p.Before != nil {
-		if place, err = emitter.Before(s.ctx, "before", *p.Before); err == nil {
+		err = s.resume(p.Before, func(ctx context.Context) (err error) {
+			place, err = emitter.Before(ctx, "before", *p.Before)
+			return err
+		})
+		if err == nil {
 			events, more, err = store.HistoryBefore(s.ctx, id, place, int(*p.Limit))
 		}
 		return events, more, err
@@ -87,7 +94,11 @@ func (s *session) readHistory(p *schema.HistoryParams) (events []schema.Event, m
 	if p.Since != nil {
 		since = *p.Since
 	}
-	if place, err = emitter.Resume(s.ctx, "since", since); err == nil {
+	err = s.resume(&since, func(ctx context.Context) (err error) {
+		place, err = emitter.Resume(ctx, "since", since)
+		return err
+	})
+	if err == nil {
 		events, more, err = store.History(s.ctx, id, place, int(*p.Limit))
 	}
 	return events, more, err
@@ -124,10 +135,14 @@ func (s *session) historyResult(events []schema.Event, more bool, behind int64, 
 
 func (s *Server) info() schema.InfoResult {
 	newest := s.config.Emitter.Newest()
-	return schema.InfoResult{
+	info := schema.InfoResult{
 		Name: "descartes", Version: s.config.Version, Protocol: protocolVersion,
-		Epoch: newest.Epoch, Cursor: newest.String(), Limits: s.config.Limits.table(), Durability: durability,
+		Epoch: newest.Epoch, Cursor: newest.String(), Limits: s.config.Limits.table(), Durability: s.config.Durability,
 	}
+	if s.config.Cluster != nil {
+		info.Cluster = new(s.config.Cluster.Info())
+	}
+	return info
 }
 
 func (s *Server) stats(ctx context.Context) (schema.StatsResult, error) {
@@ -139,9 +154,14 @@ func (s *Server) stats(ctx context.Context) (schema.StatsResult, error) {
 	if err != nil {
 		return schema.StatsResult{}, err
 	}
+	cluster, err := s.cluster(ctx)
+	if err != nil {
+		return schema.StatsResult{}, err
+	}
 	e := s.config.Emitter.Stats()
 	return schema.StatsResult{
-		Tasks: store.Tasks,
+		Cluster: cluster,
+		Tasks:   store.Tasks,
 		Journal: schema.JournalStats{
 			Oldest: schema.Cursor{Epoch: bounds.Epoch, Seq: bounds.Oldest - 1}.String(),
 			Newest: schema.Cursor{Epoch: bounds.Epoch, Seq: bounds.Newest}.String(),

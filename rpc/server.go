@@ -49,6 +49,15 @@ type Config struct {
 	Metrics *Metrics         // default: metrics that nobody else feeds
 	Log     zerolog.Logger   // the zero value logs nothing
 	Version string           // told by server.info
+	Cluster Cluster          // default: a single daemon
+
+	// Durability is told by server.info: what an answer to a write means. Default: that of
+	// a single daemon that syncs, or of a cluster.
+	Durability string
+	// Incarnation, less than 2^31, is in the upper half of what marks the connections of
+	// this process, so that they can be told from those of every other. Default 0: such
+	// marks are random.
+	Incarnation uint32
 
 	// AlwaysTokens asks for a token even while Tokens has none. It is for a server that
 	// other machines can reach.
@@ -101,6 +110,15 @@ func NewServer(config Config) *Server {
 	config.Limits = config.Limits.withDefaults()
 	if config.Metrics == nil {
 		config.Metrics = NewMetrics()
+	}
+	if config.Durability == "" {
+		config.Durability = durability
+		if config.Cluster != nil {
+			config.Durability = clusterDurability
+		}
+	}
+	if config.Incarnation >= 1<<31 {
+		panic("rpc: Config.Incarnation is 2^31 or more")
 	}
 	s := &Server{
 		config:   config,
@@ -227,8 +245,8 @@ func (s *Server) routes() http.Handler {
 	return s.guarded(mux)
 }
 
-// serveReady tells whether requests would be answered: the database can be read
-// and the server is not going away.
+// serveReady tells whether requests would be answered: the database can be read, the
+// server is not going away and, in a cluster, has what the others have.
 func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
 	if s.isDraining() {
 		http.Error(w, "shutting down", http.StatusServiceUnavailable)
@@ -237,6 +255,12 @@ func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
 	if err := s.config.Store.Unusable(); err != nil { // which was logged when it began
 		http.Error(w, wireError(err).Message, http.StatusServiceUnavailable)
 		return
+	}
+	if cluster := s.config.Cluster; cluster != nil {
+		if err := cluster.Behind(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
 	}
 	if _, err := s.config.Store.Bounds(r.Context()); err != nil {
 		if schema.CodeOf(err) != schema.CodeStorageUnavailable {

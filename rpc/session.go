@@ -70,7 +70,7 @@ type pendingWrite struct {
 
 func newSession(server *Server, number int64) *session {
 	s := &session{
-		server: server, number: number, source: rand.Int64(),
+		server: server, number: number, source: server.config.source(number, rand.Int64()),
 		queue: newInbox(),
 		slots: make(chan struct{}, server.config.Limits.MaxInFlight),
 		left:  make(chan struct{}),

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strconv"
@@ -40,7 +41,11 @@ func (s *session) subscribe(r *wire.Request, p *schema.SubscribeParams) (any, er
 	if err != nil {
 		return nil, err
 	}
-	if sub.cursor, err = s.server.config.Emitter.Subscribe(s.ctx, s.spec(p), sub); err != nil {
+	err = s.resume(p.Since, func(ctx context.Context) (err error) {
+		sub.cursor, err = s.server.config.Emitter.Subscribe(ctx, s.spec(p), sub)
+		return err
+	})
+	if err != nil {
 		s.forget(sub.id)
 		return nil, err
 	}

@@ -59,6 +59,7 @@ var words = map[string]word{
 	"order":               {"default created_at; - in front: descending; ties by id", 0, 0},
 	"limit":               {"items of a page, default 100", 1, schema.MaxLimit},
 	"page_token":          {"next_page_token of the page before", 0, 0},
+	"fresh":               {"in a cluster: with all that was acknowledged anywhere before; default false", 0, 0},
 	"expected_version":    {"refuse with version_conflict if the task is at another version", 0, 0},
 	"operations":          {"made in this order, all or none", 1, schema.MaxOperations},
 	"op":                  {"what to do; the other members are the params of that method", 0, 0},

@@ -221,6 +221,16 @@ func StorageUnavailable(why string) *Error {
 	}
 }
 
+// NotFresh says that a read that was to be fresh cannot be: the log of record of the
+// cluster could not be asked in time what there is.
+func NotFresh() *Error {
+	return &Error{
+		Code:    CodeStorageUnavailable,
+		Message: "the log of record does not answer: whether this daemon has everything is not known; ask again, or read without fresh",
+		Data:    ErrorData{Reason: "storage_unavailable"},
+	}
+}
+
 // LeaseLost says that a lease token is not the current one of its task: the claim
 // has ended, and perhaps another one has begun. Nothing was changed.
 func LeaseLost(id string) *Error {

@@ -56,7 +56,8 @@ const (
 
 // GetParams are the parameters of task.get.
 type GetParams struct {
-	ID string `json:"id"`
+	ID    string `json:"id"`
+	Fresh *bool  `json:"fresh,omitempty"` // see ListParams
 }
 
 // UpdateParams are the parameters of task.update.
@@ -133,16 +134,19 @@ func Orders() []Order {
 	return all
 }
 
-// ListParams are the parameters of task.list.
+// ListParams are the parameters of task.list. Where several daemons serve one log, a
+// Fresh read has every change that any of them acknowledged before it was asked for; one
+// that is not may lack the newest of other daemons. It costs a round trip to the log.
 type ListParams struct {
 	Filter    *Filter `json:"filter,omitempty"`
 	Order     *Order  `json:"order,omitempty"`
 	Limit     *int64  `json:"limit,omitempty"`
 	PageToken *string `json:"page_token,omitempty"`
+	Fresh     *bool   `json:"fresh,omitempty"` // absent: false
 }
 
 // Normalize validates p and fills in the defaults of what is absent: afterwards
-// only PageToken may be nil. The error is an [Error] with code
+// only PageToken and Fresh may be nil. The error is an [Error] with code
 // [CodeInvalidParams].
 func (p *ListParams) Normalize() error {
 	if p.Filter == nil {
@@ -261,6 +265,7 @@ type InfoResult struct {
 	Cursor     string           `json:"cursor"` // the newest
 	Limits     map[string]int64 `json:"limits"`
 	Durability string           `json:"durability"`
+	Cluster    *ClusterInfo     `json:"cluster,omitempty"` // nil: a single daemon
 }
 
 // StatsResult is the result of server.stats.
@@ -276,6 +281,7 @@ type StatsResult struct {
 	EventsHeldBack  int64                `json:"events_held_back"` // changes now folded and waiting for their window
 	Commits         int64                `json:"commits"`
 	WritesPerCommit float64              `json:"writes_per_commit"`
+	Cluster         *ClusterStats        `json:"cluster,omitempty"` // nil: a single daemon
 }
 
 // JournalStats says how much of the past is retained.
