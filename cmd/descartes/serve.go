@@ -48,26 +48,26 @@ func serve(ctx context.Context, cmd *cli.Command) (err error) {
 	}
 	manager, metrics := newService(log), rpc.NewMetrics()
 	manager.tell("STATUS=Opening the database") // which takes long when it has to be migrated
-	db, err := storage.Open(ctx, storage.Config{
-		Path: cmd.String("db"), RetainEvents: cmd.Int64("retain-events"), RetainFor: cmd.Duration("retain-for"), Watch: true,
+	db, err := openKeeper(ctx, cmd, storage.Config{
+		Path: cmd.String("db"), RetainEvents: cmd.Int64("retain-events"), RetainFor: cmd.Duration("retain-for"), Watch: true, Now: now,
 		Failed: func(what string, err error) {
 			metrics.Failed(what, err)
 			logFailure(log, what, err)
 			manager.failed(what, err)
 		},
-	})
+	}, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	public := doors.public()
-	if err := checkAccess(ctx, public, db, doors.secure, log); err != nil {
+	if err := checkAccess(ctx, public, db.DB, doors.secure, log); err != nil {
 		return err
 	}
-	if err := warnOfProxy(ctx, cmd.StringSlice("allow-host"), db, log); err != nil {
+	if err := warnOfProxy(ctx, cmd.StringSlice("allow-host"), db.DB, log); err != nil {
 		return err
 	}
-	events, err := emitter.New(ctx, db, emitter.Config{Committed: metrics.Committed, Delivered: metrics.Delivered})
+	events, err := db.emit(ctx, emitter.Config{Now: now, Committed: metrics.Committed, Delivered: metrics.Delivered})
 	if err != nil {
 		return err
 	}
@@ -81,6 +81,7 @@ func serve(ctx context.Context, cmd *cli.Command) (err error) {
 	config.AlwaysTokens = public != ""
 	checkOpenFiles(config.Limits, log)
 	server := rpc.NewServer(config)
+	ctx, why := db.while(ctx)
 	err = serveUntil(ctx, server, listeners, func() {
 		fmt.Fprintln(cmd.Root().Writer, "ready "+addresses(listeners))
 		log.Info().Str("db", cmd.String("db")).Str("version", version()).Msg("ready")
@@ -91,7 +92,7 @@ func serve(ctx context.Context, cmd *cli.Command) (err error) {
 	}, manager.stopping)
 	manager.end()
 	log.Info().Msg("stopped")
-	return err
+	return errors.Join(err, why())
 }
 
 // warnOfDatabase warns of a file that the daemon did not make, and whose mode those

@@ -2,6 +2,7 @@ package main
 
 import (
 	"net"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -9,7 +10,6 @@ import (
 
 	"github.com/descartes-tasks/descartes/emitter"
 	"github.com/descartes-tasks/descartes/rpc"
-	"github.com/descartes-tasks/descartes/storage"
 )
 
 // serveFlags are the settings of the daemon: each is a flag, a variable of the
@@ -47,14 +47,24 @@ func serveFlags() []cli.Flag {
 		number("max-in-flight", int64(limits.MaxInFlight), "unanswered requests of one connection"),
 		number("max-batch", int64(limits.MaxBatch), "requests in one batch"),
 		number("max-waiting", int64(limits.MaxWaiting), "claims of one connection that wait for a task"),
+		text("cluster", "", "be one of several daemons that share a journal, on the NATS servers at `URL,URL`"),
+		text("cluster-name", "descartes", "the cluster: its stream in NATS has the same name"),
+		text("cluster-daemon", "", "what this daemon is called in the cluster; default: the name of the host"),
+		number("cluster-replicas", 3, "NATS servers that hold a copy of the stream, if this daemon makes it: 1, 3 or 5"),
+		text("cluster-creds", "", "come in to NATS with the credentials in `FILE`"),
+		text("cluster-ca", "", "trust the certificates in `FILE` when NATS speaks TLS; default: those of the system"),
+		text("cluster-cert", "", "show NATS the certificate in `FILE`"),
+		text("cluster-key", "", "the key of --cluster-cert, in `FILE`"),
+		number("cluster-snapshot-every", 10_000, "make a snapshot after this many messages of the log"),
+		&cli.BoolFlag{Name: "cluster-rebuild", Usage: "begin with the newest snapshot; the file that is there is kept beside it", Sources: environment("cluster-rebuild")},
 		text("log-level", "info", "debug, info, warn or error"),
 		text("log-format", "auto", "console, json, or auto: console on a terminal"),
 	}
 }
 
-func serverConfig(cmd *cli.Command, db *storage.DB, events *emitter.Emitter, metrics *rpc.Metrics, log zerolog.Logger) rpc.Config {
-	return rpc.Config{
-		Emitter: events, Store: db, Tokens: db, Metrics: metrics, Log: log, Version: version(),
+func serverConfig(cmd *cli.Command, db keeper, events *emitter.Emitter, metrics *rpc.Metrics, log zerolog.Logger) rpc.Config {
+	config := rpc.Config{
+		Emitter: events, Metrics: metrics, Log: log, Version: version(),
 		Debounce:       cmd.Duration("debounce"),
 		AllowedHosts:   cmd.StringSlice("allow-host"),
 		AllowedOrigins: cmd.StringSlice("allow-origin"),
@@ -65,13 +75,15 @@ func serverConfig(cmd *cli.Command, db *storage.DB, events *emitter.Emitter, met
 			MaxWaiting: int(cmd.Int64("max-waiting")),
 		},
 	}
+	db.serves(&config)
+	return config
 }
 
 // checkFlags refuses values that no part of the daemon could work with.
 func checkFlags(cmd *cli.Command) error {
 	for _, name := range []string{
 		"retain-events", "max-message", "max-answer", "max-connections", "max-subscriptions", "max-in-flight", "max-batch",
-		"max-waiting",
+		"max-waiting", "cluster-replicas", "cluster-snapshot-every",
 	} {
 		if cmd.Int64(name) < 1 {
 			return usageError("--%s must be at least 1", name)
@@ -82,6 +94,13 @@ func checkFlags(cmd *cli.Command) error {
 	}
 	if cmd.Duration("retain-for") <= 0 {
 		return usageError("--retain-for must be longer than 0s")
+	}
+	if cmd.String("cluster") == "" {
+		for _, flag := range cmd.Flags {
+			if name := flag.Names()[0]; strings.HasPrefix(name, "cluster-") && flag.IsSet() {
+				return usageError("--%s is of no use without --cluster", name)
+			}
+		}
 	}
 	if d := cmd.Duration("debounce"); d < 0 || d > time.Minute {
 		return usageError("--debounce must be 0s to 60s")

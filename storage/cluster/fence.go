@@ -1,13 +1,12 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
-
-	"github.com/descartes-tasks/descartes/schema"
 )
 
 // freshPatience is how long a read waits for what was acknowledged before it.
@@ -28,8 +27,7 @@ type passage struct {
 }
 
 // Fresh waits until this daemon has applied everything that was acknowledged anywhere
-// before the call. The error, where the log cannot be asked in 5 s, is a schema.Error
-// with code schema.CodeStorageUnavailable.
+// before the call, 5 s at most.
 func (j *Journal) Fresh(ctx context.Context) error {
 	f := &j.fences
 	f.mu.Lock()
@@ -74,5 +72,5 @@ func (j *Journal) passFence() error {
 	if err == nil && j.await(ctx, func(s *state) bool { return s.position >= position }) {
 		return nil
 	}
-	return schema.StorageUnavailable("the log of record does not answer")
+	return cmp.Or(err, errUncertain)
 }

@@ -164,7 +164,7 @@ func (j *Journal) attach(ctx context.Context) (jetstream.Stream, error) {
 	}
 	j.change(func(s *state) {
 		s.target, s.newest, s.trouble = last, max(s.newest, last), nil
-		s.current = s.position >= last
+		s.reach()
 	})
 	return stream, nil
 }
@@ -268,7 +268,7 @@ func (j *Journal) applied(position, newest int64, id string, outcomes []schema.O
 	now := chain(j.DB.Place().Chain)
 	j.change(func(s *state) {
 		s.position, s.newest, s.trouble = position, max(s.newest, newest), nil
-		s.current = s.current || position >= s.target
+		s.reach()
 		s.chains.add(position, now)
 		own = j.pending[id]
 		delete(j.pending, id)

@@ -50,7 +50,7 @@ func Open(ctx context.Context, config Config) (_ *Journal, err error) {
 		config: config, incarnation: newIncarnation(), clock: clock{local: config.Now},
 		moved: make(chan struct{}, 1), done: make(chan struct{}), pending: make(map[string]*pending),
 	}
-	j.state.lostAt = time.Now()
+	j.state.lostAt, j.state.target = time.Now(), -1
 	j.stopped, j.stop = context.WithCancel(context.Background())
 	if err := j.connect(); err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)

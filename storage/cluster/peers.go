@@ -20,7 +20,7 @@ import (
 const (
 	greetEvery = 2 * time.Second
 	// ballot is how long the others have to answer what their chain is.
-	ballot = time.Second
+	ballot = 500 * time.Millisecond
 	// forgotten is after how long a daemon that is not heard of is not told of any more.
 	forgotten = 10 * time.Minute
 )
@@ -71,6 +71,14 @@ func (j *Journal) talk(ctx context.Context) {
 		}
 		defer func() { _ = subscription.Unsubscribe() }()
 	}
+	if !j.await(ctx, func(s *state) bool { return s.connected }) {
+		return
+	}
+	j.judge(ctx, j.position()) // before anybody relies on what the file has
+	j.change(func(s *state) {
+		s.judged = true
+		s.reach()
+	})
 	tick := time.NewTicker(greetEvery)
 	defer tick.Stop()
 	for {

@@ -16,13 +16,17 @@ type state struct {
 	link      context.CancelFunc // ends what belongs to the present connection
 	position  int64              // of the last message that was applied
 	newest    int64              // of the last one that is known of
-	target    int64              // what there was when this daemon began to read
-	current   bool               // target was reached
+	target    int64              // what there was when this daemon began to read; -1: not known yet
+	judged    bool               // the others did not contradict where this daemon began
+	current   bool               // judged, and target was reached
 	trouble   error              // why no message is read or applied at present
 	chains    chains
 	stream    *schema.StreamStats
 	changed   chan struct{} // closed when something of this changes; nil while nobody waits for that
 }
+
+// reach finds out whether this daemon is current.
+func (s *state) reach() { s.current = s.judged && s.target >= 0 && s.position >= s.target }
 
 // change changes the state and wakes who waits for that.
 func (j *Journal) change(f func(*state)) {

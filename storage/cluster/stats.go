@@ -16,11 +16,6 @@ func (j *Journal) Info() schema.ClusterInfo {
 	return schema.ClusterInfo{Name: j.config.Name, Daemon: j.config.Daemon}
 }
 
-// Durability says what an answer to a write means.
-func (j *Journal) Durability() string {
-	return "every write is acknowledged by a majority of the servers of the log of record before it is answered"
-}
-
 // Stats gives figures of the cluster as this daemon sees it. Those of the stream are
 // null where it cannot be asked within a second.
 func (j *Journal) Stats(ctx context.Context) (schema.ClusterStats, error) {
