@@ -22,16 +22,21 @@ type Options struct {
 	Token       string        // sent as Authorization: Bearer; default none
 	Header      http.Header   // sent with every handshake; default none
 	TLS         *tls.Config   // for wss, with RootCAs for a private authority; default the system's roots
-	DialTimeout time.Duration // of each attempt to connect; default 10 s
+	DialTimeout time.Duration // of each attempt to connect; default 10 s, or 2 s where there are several daemons
 	MaxMessage  int64         // bytes of the longest message read; default 16 MiB
 	Buffer      int           // messages that a Subscription reads ahead; default 64
+	// Silence is how long a daemon may say nothing, though it is asked, until the
+	// connection is given up, within a second more; default 50 s, or 10 s where there
+	// are several daemons.
+	Silence time.Duration
 
 	// Reconnect makes lost connections again, without end: see the package comment.
 	Reconnect bool
 	// Backoff gives the time to wait before an attempt to connect again; attempt is 0
 	// for the first one after something was received. Default: 100 ms, doubled each
 	// time up to 10 s, less a random part of up to half of it, so that the clients of
-	// a daemon that restarts do not all come at once.
+	// a daemon that restarts do not all come at once. Of several daemons the others are
+	// tried at once; the pauses are between rounds.
 	Backoff func(attempt int) time.Duration
 	// Disconnected and Reconnected, if set, are told when a Subscription has lost its
 	// connection, and when it continues. They are called from its Next.
@@ -39,9 +44,16 @@ type Options struct {
 	Reconnected  func()
 }
 
-func (o Options) withDefaults() Options {
+func (o Options) withDefaults(daemons int) Options {
+	dialTimeout, silence := 10*time.Second, 50*time.Second
+	if daemons > 1 {
+		dialTimeout, silence = 2*time.Second, 10*time.Second
+	}
 	if o.DialTimeout <= 0 {
-		o.DialTimeout = 10 * time.Second
+		o.DialTimeout = dialTimeout
+	}
+	if o.Silence <= 0 {
+		o.Silence = silence
 	}
 	if o.Buffer <= 0 {
 		o.Buffer = 64
@@ -65,7 +77,7 @@ func (o Options) withDefaults() Options {
 // and answers may overtake each other; writes that one goroutine makes are
 // committed in their order.
 type Client struct {
-	url     string
+	urls    []string // of the daemons, which have one journal
 	options Options
 	life    context.Context // ends with Close
 	end     context.CancelFunc
@@ -75,17 +87,24 @@ type Client struct {
 
 	mu            sync.Mutex
 	subscriptions map[*Subscription]struct{} // not yet closed; nil: the Client is
+	at            int                        // the daemon of calls: its place in urls; replaced with dialing held, too
+	epoch         string                     // of the journal of several daemons; "": not known yet
 
-	views sync.WaitGroup // their goroutines; grows only with mu held and subscriptions there
+	background sync.WaitGroup // goroutines of Views and of connections that were left; grows only with mu held and subscriptions there
 }
 
 // Dial connects to the daemon at a URL: ws://HOST:PORT/rpc, wss://, or
 // ws+unix:///path/to/socket; also http:, https: and unix:, and the path /rpc may be
-// left out. ctx bounds the handshake only. The error is ErrUnreachable, ErrUntrusted,
+// left out. It may be several, with commas between them (one within a URL is written
+// %2C): daemons of one cluster, or on one file. The first one that answers is taken, in
+// their order.
+//
+// ctx bounds the handshake only. The error is ErrUnreachable, ErrUntrusted,
 // a *RefusedError, that of ctx, or says what is wrong with the URL or the token; none
-// shows the token. The Client must be closed.
+// shows the token. Of several daemons it is the errors of all. The Client must be
+// closed.
 func Dial(ctx context.Context, url string, options Options) (*Client, error) {
-	url, err := endpoint(url)
+	urls, err := endpoints(url)
 	if err != nil {
 		return nil, err
 	}
@@ -93,14 +112,19 @@ func Dial(ctx context.Context, url string, options Options) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{
-		url:           url,
-		options:       options.withDefaults(),
+		urls:          urls,
+		options:       options.withDefaults(len(urls)),
 		dialing:       make(chan struct{}, 1),
 		subscriptions: make(map[*Subscription]struct{}),
 	}
-	if c.calls, err = c.dial(ctx, ignore); err != nil {
+	at, err := c.round(0, func(at int) (err error) {
+		c.calls, err = c.dial(ctx, at, ignore)
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
+	c.at = at
 	c.life, c.end = context.WithCancel(context.Background())
 	return c, nil
 }
@@ -108,24 +132,34 @@ func Dial(ctx context.Context, url string, options Options) (*Client, error) {
 // ignore is for connections without subscriptions: there is nothing to be told.
 func ignore(string, json.RawMessage) {}
 
-// URL gives the address of the daemon in its full form.
-func (c *Client) URL() string { return c.url }
+// URL gives the address of the daemon that calls go to, in its full form.
+func (c *Client) URL() string { return c.urls[c.present()] }
 
 // Call calls a method and decodes its result into what result points to; nil drops
 // it. nil params are left out. The typed methods are made of Call and have its
 // errors: a *schema.Error for an error answer, ErrDisconnected, ErrUnauthorized if
 // the token was revoked meanwhile, ErrClosed, that of ctx (the call may be made
 // nevertheless), those of Dial where it connects again, and those of encoding/json.
+//
+// With several daemons and Reconnect a call goes on to the next one where that changes
+// nothing: any that was answered with CodeShuttingDown, and one that only reads if its
+// connection was lost.
 func (c *Client) Call(ctx context.Context, method string, params, result any) error {
-	conn, err := c.connection(ctx)
-	if err != nil {
-		return err
+	var left *wire.Client
+	for made := 1; ; made++ {
+		conn, err := c.connection(ctx, left)
+		if err != nil {
+			return err
+		}
+		err = exchange(ctx, conn, method, params, result)
+		if errors.Is(err, ErrDisconnected) && c.life.Err() != nil {
+			return ErrClosed
+		}
+		if made >= len(c.urls) || !c.mayRepeat(method, err) {
+			return err
+		}
+		left = conn
 	}
-	err = exchange(ctx, conn, method, params, result)
-	if errors.Is(err, ErrDisconnected) && c.life.Err() != nil {
-		return ErrClosed
-	}
-	return err
 }
 
 // exchange makes a call over one connection.
@@ -150,9 +184,9 @@ func exchange(ctx context.Context, conn *wire.Client, method string, params, res
 	return nil
 }
 
-// connection gives the connection for calls, a new one if the old one is lost and
-// may be replaced.
-func (c *Client) connection(ctx context.Context) (*wire.Client, error) {
+// connection gives the connection for calls, a new one if the old one is lost, or is
+// the one that is left, and may be replaced.
+func (c *Client) connection(ctx context.Context, left *wire.Client) (*wire.Client, error) {
 	ctx, cancel := bothAlive(ctx, c.life)
 	defer cancel()
 	select {
@@ -161,16 +195,10 @@ func (c *Client) connection(ctx context.Context) (*wire.Client, error) {
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	if ctx.Err() != nil || !c.options.Reconnect || !isOver(c.calls) {
+	if ctx.Err() != nil || !c.options.Reconnect || c.calls != left && !isOver(c.calls) {
 		return c.calls, context.Cause(ctx)
 	}
-	_ = c.calls.Close() // gives back what it holds
-	fresh, err := c.dial(ctx, ignore)
-	if err != nil {
-		return nil, err
-	}
-	c.calls = fresh
-	return fresh, nil
+	return c.replace(ctx)
 }
 
 // Close ends every Subscription, every View and the connection, and waits until they are
@@ -185,20 +213,20 @@ func (c *Client) Close() error {
 	for s := range subscriptions {
 		_ = s.Close()
 	}
-	c.views.Wait()
+	c.background.Wait()
 	c.dialing <- struct{}{}
 	defer func() { <-c.dialing }()
 	return c.calls.Close()
 }
 
-// adopt runs the goroutine of a View, which Close waits for. After Close it does not.
+// adopt runs a goroutine which Close waits for. After Close it does not.
 func (c *Client) adopt(follow func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.subscriptions == nil {
 		return false
 	}
-	c.views.Go(follow)
+	c.background.Go(follow)
 	return true
 }
 

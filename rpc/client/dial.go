@@ -6,10 +6,27 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/descartes-tasks/descartes/rpc/internal/wire"
 )
+
+// endpoints brings several addresses, with commas between them, into the form that the
+// wire knows.
+func endpoints(addresses string) ([]string, error) {
+	var urls []string
+	for address := range strings.SplitSeq(addresses, ",") {
+		url, err := endpoint(strings.TrimSpace(address))
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(urls, url) {
+			urls = append(urls, url)
+		}
+	}
+	return urls, nil
+}
 
 // endpoint brings the ways to write the address of a daemon into the one that the
 // wire knows.
@@ -56,22 +73,29 @@ func checkToken(token string) error {
 	return nil
 }
 
-// dial makes one connection. Its life does not depend on ctx.
-func (c *Client) dial(ctx context.Context, notify func(method string, params json.RawMessage)) (*wire.Client, error) {
+// dial makes one connection, to the daemon at a place. Its life does not depend on ctx.
+func (c *Client) dial(ctx context.Context, at int, notify func(method string, params json.RawMessage)) (*wire.Client, error) {
 	attempt, cancel := context.WithTimeout(ctx, c.options.DialTimeout)
 	defer cancel()
 	header := c.options.Header.Clone()
 	if c.options.Token != "" {
 		header.Set("Authorization", "Bearer "+c.options.Token)
 	}
-	conn, err := wire.Dial(attempt, c.url, wire.DialOptions{
+	conn, err := wire.Dial(attempt, c.urls[at], wire.DialOptions{
 		Header: header, TLS: c.options.TLS, MaxMessage: c.options.MaxMessage,
+		PingInterval: c.options.Silence * 2 / 5, PongTimeout: c.options.Silence * 3 / 5,
 	})
-	if err == nil {
-		return conn.Client(context.WithoutCancel(ctx), notify), nil
+	if err != nil {
+		err = dialError(c.urls[at], c.options.Token, err)
+	} else {
+		calls := conn.Client(context.WithoutCancel(ctx), notify)
+		if err = c.recognize(attempt, c.urls[at], calls); err == nil {
+			return calls, nil
+		}
+		_ = calls.Close() // the error is that of recognize
 	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	return nil, dialError(c.url, c.options.Token, err)
+	return nil, err
 }

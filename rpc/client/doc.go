@@ -29,6 +29,24 @@
 // connection (403), or has no certificate that can be trusted: trying on would not
 // help. A daemon that is full (503) is tried again.
 //
+// [Dial] takes several URLs, of daemons with one journal: those of a cluster, or on one
+// file. A cursor of one is good on every other. On loss the next one continues, at
+// once: there is a pause only when a whole round has failed. What is closed, refused
+// (401, 503) or answered with CodeShuttingDown is passed over at once, a daemon that
+// does not answer a handshake after [Options.DialTimeout], 2 s, and one that falls
+// silent after [Options.Silence], 10 s, and up to a second more. A daemon that refuses
+// the cursor, as it has pruned more, or is behind, is passed over, too: the Subscription
+// starts over or ends only when no daemon continues it; those that do not answer are
+// waited for through five pauses, about 3 s, unless one that is behind has waited
+// already. A daemon with another journal is not of the cluster: it is not used
+// ([ErrOtherJournal]), except by a Subscription that finds nothing else, and says so as
+// for a restored database: by a schema.Resync with the reason "epoch", or by its end.
+//
+// Calls go on to the next daemon, too: what only reads when its connection is lost, and
+// everything when the answer was CodeShuttingDown. A write whose connection is lost is
+// never repeated: see ErrDisconnected. In a cluster there is a second answer of which
+// nobody knows what it means: schema.CodeOutcomeUnknown, where the daemon does not know.
+//
 // Without Reconnect the loss of the connection ends a Subscription and every later
 // call with ErrDisconnected. A call that was under way then may have been made;
 // repeating it is safe with an id of one's own or with an expected version.

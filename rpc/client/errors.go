@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	neturl "net/url"
+	"slices"
 	"strings"
 
 	"github.com/descartes-tasks/descartes/rpc/internal/wire"
@@ -18,7 +19,8 @@ var (
 	// ErrUnreachable says that nothing that speaks WebSocket answers at the URL.
 	ErrUnreachable = errors.New("no daemon answers")
 	// ErrDisconnected says that the connection was lost. A call that was under way may
-	// have been made.
+	// have been made. The same is true of one that was answered with
+	// schema.CodeOutcomeUnknown, over a connection that lasts.
 	ErrDisconnected = errors.New("the connection was lost")
 	// ErrClosed says that the Client or the Subscription was closed by this program.
 	ErrClosed = errors.New("the client is closed")
@@ -33,6 +35,10 @@ var (
 	ErrForbidden = errors.New("the name or the origin is not allowed")
 	// ErrUnavailable says that the daemon has too many connections, or is going away.
 	ErrUnavailable = errors.New("the daemon takes no connection now")
+	// ErrOtherJournal says that a daemon of several has another journal than the one
+	// that answered first: it is not of that cluster, or a backup was restored. It is
+	// not used, so that tasks of two journals never mix; Dial begins anew.
+	ErrOtherJournal = errors.New("the daemon has another journal")
 )
 
 // RefusedError is the daemon's refusal of a connection, as an HTTP answer. It is
@@ -114,8 +120,12 @@ func dialError(url, token string, err error) error {
 }
 
 // IsTemporary tells whether an error of Dial or of a call may be gone after a while:
-// the daemon is away, ends, is full or cannot use its file now.
+// the daemon is away, ends, is full or cannot use its file now. Of the errors of several
+// daemons one is enough.
 func IsTemporary(err error) bool {
+	if each, ok := errors.AsType[roundError](err); ok {
+		return slices.ContainsFunc(each, IsTemporary)
+	}
 	if refused, ok := errors.AsType[*RefusedError](err); ok {
 		return refused.Status >= http.StatusInternalServerError || refused.Status == http.StatusTooManyRequests
 	}

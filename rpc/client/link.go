@@ -24,16 +24,16 @@ type message struct {
 	params json.RawMessage
 }
 
-// openLink connects and subscribes. Notifications may come before the answer to
+// openLink connects to the daemon at a place and subscribes. Notifications may come before the answer to
 // task.subscribe has reached this goroutine; they are kept like the others.
-func (c *Client) openLink(ctx context.Context, params schema.SubscribeParams, resumed bool) (*link, error) {
+func (c *Client) openLink(ctx context.Context, at int, params schema.SubscribeParams, resumed bool) (*link, error) {
 	l := &link{
 		messages: make(chan message, c.options.Buffer),
 		over:     make(chan struct{}),
 		resumed:  resumed,
 	}
 	var err error
-	if l.conn, err = c.dial(ctx, l.keep); err != nil {
+	if l.conn, err = c.dial(ctx, at, l.keep); err != nil {
 		return nil, err
 	}
 	if err = exchange(ctx, l.conn, schema.MethodSubscribe, params, nil); err != nil {

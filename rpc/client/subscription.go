@@ -31,9 +31,12 @@ type Subscription struct {
 	// Owned by the goroutine that calls Next.
 	pending  []schema.Event // read, not yet delivered
 	progress progress
-	attempt  int   // to connect, since something was received
+	attempt  int   // pauses before connecting, since something was received
 	lost     bool  // the consumer was told that the connection is lost
 	err      error // why the subscription has ended
+	at       int   // the daemon it is connected to, or was: its place in the client's urls
+	left     int   // daemons to try before the next pause
+	search   search
 
 	mu   sync.Mutex // held to replace link
 	link *link      // nil: lost
@@ -51,10 +54,15 @@ func (c *Client) Subscribe(ctx context.Context, params schema.SubscribeParams) (
 	s.life, s.end = context.WithCancel(c.life)
 	connecting, cancel := bothAlive(ctx, s.life)
 	defer cancel()
-	if err := s.connect(connecting); err != nil {
+	_, err := c.round(c.present(), func(at int) error {
+		s.at = at
+		return s.connect(connecting)
+	})
+	if err != nil {
 		s.end()
 		return nil, err
 	}
+	s.left = len(c.urls) - 1
 	c.mu.Lock()
 	closed := c.subscriptions == nil
 	if !closed {
@@ -118,6 +126,10 @@ func (s *Subscription) Next(ctx context.Context) (schema.Event, error) {
 // returned by Next. It is "" before the first cursor, and within a snapshot.
 func (s *Subscription) Cursor() string { return s.progress.cursor }
 
+// URL gives the address of the daemon that the subscription is connected to, or tried
+// last. It belongs to the goroutine that calls Next.
+func (s *Subscription) URL() string { return s.client.urls[s.at] }
+
 // Close ends the subscription and its connection, and waits until they are over.
 // A Next under way returns ErrClosed. Closing twice is harmless. The error is
 // always nil.
@@ -138,14 +150,15 @@ func (s *Subscription) receive(ctx context.Context) error {
 	}
 	m, err := l.next(ctx, s.life)
 	if err == nil {
-		s.attempt = 0
+		s.attempt, s.left = 0, len(s.client.urls)-1
 		if s.pending, err = m.events(); err != nil {
 			return fmt.Errorf("read a notification: %w", err)
 		}
 		return nil
 	}
-	// The same message would be too big the next time.
-	if !s.client.options.Reconnect || !errors.Is(err, ErrDisconnected) || errors.Is(err, wire.ErrTooBig) {
+	// The same message would be too big the next time; tokens are each daemon's own.
+	mendable := errors.Is(err, ErrDisconnected) || len(s.client.urls) > 1 && errors.Is(err, ErrUnauthorized)
+	if !s.client.options.Reconnect || !mendable || errors.Is(err, wire.ErrTooBig) {
 		return err
 	}
 	s.drop()
@@ -159,7 +172,7 @@ func (s *Subscription) connect(ctx context.Context) error {
 	if resumed {
 		params.Since, params.Snapshot = &s.progress.cursor, nil
 	}
-	l, err := s.client.openLink(ctx, params, resumed)
+	l, err := s.client.openLink(ctx, s.at, params, resumed)
 	if err != nil {
 		return err
 	}
@@ -173,37 +186,60 @@ func (s *Subscription) connect(ctx context.Context) error {
 	return nil
 }
 
-// reconnect makes one attempt to replace a lost link. There is no error as long as
-// another attempt may help.
+// reconnect makes one attempt to replace a lost link, with the next daemon. There is
+// no error as long as another attempt may help.
 func (s *Subscription) reconnect(ctx context.Context) error {
 	ctx, cancel := bothAlive(ctx, s.life)
 	defer cancel()
-	pause := time.NewTimer(s.client.options.Backoff(s.attempt))
-	defer pause.Stop()
-	s.attempt++
-	select {
-	case <-pause.C:
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	if s.left == 0 {
+		pause := time.NewTimer(s.client.options.Backoff(s.attempt))
+		defer pause.Stop()
+		s.attempt++
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		s.left = len(s.client.urls)
 	}
-	err := s.connect(ctx)
-	switch {
-	case err == nil:
-		if s.progress.partial {
-			s.startOver(ResyncInterrupted)
-		}
-		if s.lost {
-			s.lost = false
-			s.moved(true)
-			s.client.options.Reconnected()
-		}
-		return nil
-	case schema.CodeOf(err) == schema.CodeCursorExpired && s.wantsSnapshot():
-		expired, _ := errors.AsType[*schema.Error](err)
-		s.startOver(expired.Data.ReasonDetail)
-		return nil
-	case IsTemporary(err):
+	s.left--
+	s.at = (s.at + 1) % len(s.client.urls)
+	if err := s.connect(ctx); err != nil {
+		return s.failed(err)
+	}
+	s.search = search{}
+	if s.progress.partial {
+		s.startOver(ResyncInterrupted)
+	}
+	if s.lost {
+		s.lost = false
+		s.moved(true)
+		s.client.options.Reconnected()
+	}
+	return nil
+}
+
+// failed decides what follows an attempt to connect that has failed.
+func (s *Subscription) failed(err error) error {
+	if !elsewhere(err) {
+		return err
+	}
+	s.search.note(err)
+	if s.search.tried < len(s.client.urls) {
 		s.tellLost(err) // unless it was: here it may have been given up to ask for a snapshot
+		return nil
+	}
+	found := s.search
+	s.search = search{}
+	switch refused := found.refused; {
+	case refused != nil && (!found.hopeful || refused.Data.ReasonDetail == schema.CursorAhead || s.attempt >= patience):
+		if !s.wantsSnapshot() {
+			return refused
+		}
+		s.startOver(refused.Data.ReasonDetail)
+		return nil
+	case found.hopeful:
+		s.tellLost(err)
 		return nil
 	}
 	return err
@@ -223,6 +259,9 @@ func (s *Subscription) tellLost(err error) {
 func (s *Subscription) startOver(reason string) {
 	s.pending = []schema.Event{{ChangeType: schema.Resync, Reason: reason, Timestamp: time.Now().UnixMilli()}}
 	s.progress = progress{}
+	if reason == schema.CursorEpoch {
+		s.client.forget() // the consumer is told of another journal
+	}
 }
 
 // resynced does what follows a resync that the daemon has sent: with a snapshot of

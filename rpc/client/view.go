@@ -59,8 +59,8 @@ type Change struct {
 //     too; those of later ones only as far as they differ.
 //   - In the state Live nothing older than the present connection is missing, and all
 //     changes up to then have been told. What is committed after that comes within
-//     milliseconds; a daemon that falls silent without closing is noticed after about
-//     50 s. A program that has to see its own write waits for the Change whose task has
+//     milliseconds; a daemon that falls silent without closing is noticed after
+//     Options.Silence. A program that has to see its own write waits for the Change whose task has
 //     the version that the write was answered with.
 //   - With [Options.Reconnect] it ends only by Close, or by what connecting again does
 //     not mend: see Subscription.Next. Without, it ends with its connection.
