@@ -33,7 +33,7 @@ func board(ctx context.Context, cmd *cli.Command) error {
 	if err != nil && !errors.Is(err, client.ErrUnauthorized) { // the page will ask
 		return dialError(cmd, err)
 	}
-	daemon := cmd.String("url")
+	daemon, _, _ := strings.Cut(cmd.String("url"), ",")
 	if c != nil {
 		daemon = c.URL()
 		defer c.Close()

@@ -23,7 +23,7 @@ const connection = "The connection"
 // clientFlags are those of every command that talks to a daemon.
 func clientFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "url", Value: client.DefaultURL, Usage: "connect to the daemon at `URL` (ws://, wss:// or ws+unix:///path)", Category: connection, Sources: environment("url")},
+		&cli.StringFlag{Name: "url", Value: client.DefaultURL, Usage: "connect to the daemon at `URL` (ws://, wss:// or ws+unix:///path); of several, with commas between them, to the first that answers, and to the next when it is lost", Category: connection, Sources: environment("url")},
 		&cli.StringFlag{Name: "token", Usage: "authenticate with `TOKEN`; in DESCARTES_TOKEN nobody else on the machine can see it", Category: connection, Sources: environment("token")},
 		&cli.StringFlag{Name: "tls-ca", Usage: "trust the authorities in `FILE` (PEM) instead of the system's", Category: connection, Sources: environment("tls-ca")},
 	}
@@ -45,6 +45,7 @@ func dialDaemon(ctx context.Context, cmd *cli.Command, options client.Options) (
 		return nil, usageError("%w", err)
 	}
 	options.Token, options.TLS = cmd.String("token"), secure
+	options.Reconnect = options.Reconnect || hasSeveral(cmd)
 	c, err := client.Dial(ctx, cmd.String("url"), options)
 	if _, refused := errors.AsType[*client.RefusedError](err); err == nil || refused || ctx.Err() != nil ||
 		client.IsTemporary(err) || errors.Is(err, client.ErrUntrusted) {
@@ -52,6 +53,10 @@ func dialDaemon(ctx context.Context, cmd *cli.Command, options client.Options) (
 	}
 	return nil, usageError("%w", err) // the URL or the token: nothing was tried
 }
+
+// hasSeveral tells whether several daemons are named, so that there is another one to go
+// on at.
+func hasSeveral(cmd *cli.Command) bool { return strings.Contains(cmd.String("url"), ",") }
 
 func callCommand() *cli.Command {
 	return &cli.Command{

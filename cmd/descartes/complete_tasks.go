@@ -75,7 +75,9 @@ func (at *typed) dial(ctx context.Context) (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return client.Dial(ctx, setting("url", "DESCARTES_URL", client.DefaultURL), client.Options{
+	url := setting("url", "DESCARTES_URL", client.DefaultURL)
+	return client.Dial(ctx, url, client.Options{
 		Token: setting("token", "DESCARTES_TOKEN", ""), TLS: secure,
+		DialTimeout: patience() / time.Duration(1+strings.Count(url, ",")), // one that hangs leaves time for the next
 	})
 }

@@ -26,7 +26,8 @@ func workCommand() *cli.Command {
 			"may also end its claim itself, with \"descartes release --status blocked\" for example.\n\n" +
 			"When the claim is lost on the way, because somebody gave the task another status or its time is over, the\n" +
 			"command gets SIGTERM, after --grace SIGKILL, and the next task is claimed. When the daemon is away the\n" +
-			"command goes on; nobody else gets its task unless the claim runs out. SIGINT, SIGTERM and SIGHUP go to the\n" +
+			"command goes on; nobody else gets its task unless the claim runs out. Of several daemons the next one\n" +
+			"renews it. SIGINT, SIGTERM and SIGHUP go to the\n" +
 			"commands, which are waited for, a second one kills them; an unfinished task goes back to todo.\n\n" +
 			"The exit code is 0 when it was interrupted or --wait is over, 1 on an error, and with --once 0 if the\n" +
 			"command succeeded, 1 if it failed or lost its claim, 3 if there was no task.",
@@ -72,10 +73,14 @@ func work(ctx context.Context, cmd *cli.Command) error {
 
 // dial connects to the daemon, twice.
 func (w *worker) dial(ctx context.Context, cmd *cli.Command) (err error) {
-	if w.client, err = dial(ctx, cmd, client.Options{Reconnect: true}); err != nil {
+	options := client.Options{Reconnect: true}
+	if hasSeveral(cmd) { // one that hangs must be left while the claim holds
+		options.Silence = max(time.Second, min(10*time.Second, w.lease/3))
+	}
+	if w.client, err = dial(ctx, cmd, options); err != nil {
 		return err
 	}
-	if w.claims, err = dial(ctx, cmd, client.Options{Reconnect: true}); err != nil {
+	if w.claims, err = dial(ctx, cmd, options); err != nil {
 		_ = w.client.Close() // it has no error
 	}
 	return err

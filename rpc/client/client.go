@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/descartes-tasks/descartes/rpc/internal/wire"
@@ -82,8 +83,9 @@ type Client struct {
 	life    context.Context // ends with Close
 	end     context.CancelFunc
 
-	dialing chan struct{} // one slot: held by whoever reads or replaces calls
-	calls   *wire.Client
+	dialing  chan struct{} // one slot: held by whoever reads or replaces calls
+	calls    *callConn
+	unwanted atomic.Pointer[callConn] // one to be replaced though it is not lost
 
 	mu            sync.Mutex
 	subscriptions map[*Subscription]struct{} // not yet closed; nil: the Client is
@@ -118,7 +120,7 @@ func Dial(ctx context.Context, url string, options Options) (*Client, error) {
 		subscriptions: make(map[*Subscription]struct{}),
 	}
 	at, err := c.round(0, func(at int) (err error) {
-		c.calls, err = c.dial(ctx, at, ignore)
+		c.calls, err = c.dialCalls(ctx, at)
 		return err
 	})
 	if err != nil {
@@ -142,23 +144,26 @@ func (c *Client) URL() string { return c.urls[c.present()] }
 // nevertheless), those of Dial where it connects again, and those of encoding/json.
 //
 // With several daemons and Reconnect a call goes on to the next one where that changes
-// nothing: any that was answered with CodeShuttingDown, and one that only reads if its
-// connection was lost.
+// nothing: any that was answered with CodeShuttingDown or CodeStorageUnavailable, and
+// one that only reads if its connection was lost. After CodeOutcomeUnknown later calls
+// go there.
 func (c *Client) Call(ctx context.Context, method string, params, result any) error {
-	var left *wire.Client
 	for made := 1; ; made++ {
-		conn, err := c.connection(ctx, left)
+		conn, err := c.connection(ctx)
 		if err != nil {
 			return err
 		}
-		err = exchange(ctx, conn, method, params, result)
+		err = exchange(ctx, conn.Client, method, params, result)
+		conn.underWay.Done()
 		if errors.Is(err, ErrDisconnected) && c.life.Err() != nil {
 			return ErrClosed
+		}
+		if mayBeBetter(err) && len(c.urls) > 1 {
+			c.unwanted.Store(conn)
 		}
 		if made >= len(c.urls) || !c.mayRepeat(method, err) {
 			return err
 		}
-		left = conn
 	}
 }
 
@@ -184,9 +189,9 @@ func exchange(ctx context.Context, conn *wire.Client, method string, params, res
 	return nil
 }
 
-// connection gives the connection for calls, a new one if the old one is lost, or is
-// the one that is left, and may be replaced.
-func (c *Client) connection(ctx context.Context, left *wire.Client) (*wire.Client, error) {
+// connection gives the connection for calls, with one more under way: a new one if the
+// old one is lost, or is unwanted, and may be replaced.
+func (c *Client) connection(ctx context.Context) (*callConn, error) {
 	ctx, cancel := bothAlive(ctx, c.life)
 	defer cancel()
 	select {
@@ -195,10 +200,16 @@ func (c *Client) connection(ctx context.Context, left *wire.Client) (*wire.Clien
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	if ctx.Err() != nil || !c.options.Reconnect || c.calls != left && !isOver(c.calls) {
-		return c.calls, context.Cause(ctx)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
 	}
-	return c.replace(ctx)
+	if c.options.Reconnect && (isOver(c.calls.Client) || c.unwanted.Load() == c.calls) {
+		if err := c.replace(ctx); err != nil {
+			return nil, err
+		}
+	}
+	c.calls.underWay.Add(1)
+	return c.calls, nil
 }
 
 // Close ends every Subscription, every View and the connection, and waits until they are

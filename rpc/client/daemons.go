@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/descartes-tasks/descartes/rpc/internal/wire"
 	"github.com/descartes-tasks/descartes/schema"
@@ -122,41 +123,61 @@ var reads = map[string]bool{
 	schema.MethodStats: true, schema.MethodPing: true, schema.MethodDiscover: true,
 }
 
+// mayBeBetter tells whether an answer says that calls are better made elsewhere.
+func mayBeBetter(err error) bool {
+	switch schema.CodeOf(err) {
+	case schema.CodeShuttingDown, schema.CodeStorageUnavailable, schema.CodeOutcomeUnknown:
+		return true
+	}
+	return false
+}
+
 // mayRepeat tells whether a call that has failed may be made again, over another
 // connection: it was not made, or that makes no difference.
 func (c *Client) mayRepeat(method string, err error) bool {
-	return c.options.Reconnect &&
-		(schema.CodeOf(err) == schema.CodeShuttingDown || reads[method] && errors.Is(err, ErrDisconnected))
+	notMade := mayBeBetter(err) && schema.CodeOf(err) != schema.CodeOutcomeUnknown
+	return c.options.Reconnect && (notMade || reads[method] && errors.Is(err, ErrDisconnected))
 }
 
-// replace connects to the next daemon for calls. Those that the old connection has under
-// way get their answers: a daemon that shuts down ends it after them. It is called with
-// c.dialing held.
-func (c *Client) replace(ctx context.Context) (*wire.Client, error) {
+// callConn is a connection for calls.
+type callConn struct {
+	*wire.Client
+	underWay sync.WaitGroup // calls; grows only with dialing held, while it is the present connection
+}
+
+func (c *Client) dialCalls(ctx context.Context, at int) (*callConn, error) {
+	conn, err := c.dial(ctx, at, ignore)
+	if err != nil {
+		return nil, err
+	}
+	return &callConn{Client: conn}, nil
+}
+
+// replace connects to the next daemon for calls, with dialing held. What the old
+// connection has under way gets its answers.
+func (c *Client) replace(ctx context.Context) error {
 	old := c.calls
-	at, err := c.round(c.present()+1, func(at int) (err error) {
-		if fresh, failed := c.dial(ctx, at, ignore); failed == nil {
+	at, err := c.round(c.present()+1, func(at int) error {
+		fresh, err := c.dialCalls(ctx, at)
+		if err == nil {
 			c.calls = fresh
-		} else {
-			err = failed
 		}
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	c.mu.Lock()
 	c.at = at
 	c.mu.Unlock()
+	stop := context.AfterFunc(c.life, func() { _ = old.Close() })
 	retire := func() {
-		select {
-		case <-old.Done():
-		case <-c.life.Done():
-		}
-		_ = old.Close() // gives back what it holds
-	}
-	if !c.adopt(retire) {
+		old.underWay.Wait()
+		stop()
 		_ = old.Close()
 	}
-	return c.calls, nil
+	if !c.adopt(retire) {
+		retire()
+	}
+	return nil
 }

@@ -139,51 +139,6 @@ func TestDialSeveral(t *testing.T) {
 	}
 }
 
-// A call goes on to the next daemon where that changes nothing, and nowhere else.
-func TestCallsGoOn(t *testing.T) {
-	for name, test := range map[string]struct {
-		method string
-		first  func(*wire.Conn, *wire.Request)
-		made   bool
-	}{
-		"a read whose connection breaks":      {schema.MethodGet, cuts, true},
-		"a write whose connection breaks":     {schema.MethodCreate, cuts, false},
-		"a claim whose connection breaks":     {schema.MethodClaim, cuts, false},
-		"a write to a daemon that shuts down": {schema.MethodCreate, refuses(schema.ShuttingDown()), true},
-		"a read from a daemon that does":      {schema.MethodList, refuses(schema.ShuttingDown()), true},
-		"an outcome that is not known":        {schema.MethodCreate, refuses(schema.OutcomeUnknown()), false},
-		"any other answer":                    {schema.MethodGet, refuses(schema.NotFound("x")), false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			one, two := startPlayer(t, "e", test.first), startPlayer(t, "e", answers(`{"id":"x"}`))
-			c := dial(t, urlsOf(one, two), several)
-			var task struct{ ID string }
-			err := c.Call(t.Context(), test.method, nil, &task)
-			if made := err == nil && task.ID == "x"; made != test.made {
-				t.Errorf("%+v, %v", task, err)
-			}
-			if one.asked.Load() != 1 {
-				t.Errorf("the first was asked %d times", one.asked.Load())
-			}
-			if !test.made && two.asked.Load() != 0 {
-				t.Errorf("the second was asked %d times", two.asked.Load())
-			}
-		})
-	}
-}
-
-// Each daemon is asked once: a call comes back where none can do it.
-func TestCallsComeBack(t *testing.T) {
-	one, two := startPlayer(t, "e", refuses(schema.ShuttingDown())), startPlayer(t, "e", refuses(schema.ShuttingDown()))
-	c := dial(t, urlsOf(one, two), several)
-	if err := c.Ping(t.Context()); !errors.Is(err, schema.CodeShuttingDown) {
-		t.Error(err)
-	}
-	if one.asked.Load() != 1 || two.asked.Load() != 1 {
-		t.Errorf("asked %d and %d times", one.asked.Load(), two.asked.Load())
-	}
-}
-
 // What a subscription does when the daemon that it is on is lost.
 func TestSubscriptionGoesOn(t *testing.T) {
 	ahead := schema.CursorExpired(schema.CursorAhead, schema.Cursor{Epoch: "e", Seq: 1})

@@ -120,8 +120,8 @@ func dialError(url, token string, err error) error {
 }
 
 // IsTemporary tells whether an error of Dial or of a call may be gone after a while:
-// the daemon is away, ends, is full or cannot use its file now. Of the errors of several
-// daemons one is enough.
+// the daemon is away, ends, is full, or cannot use its file or the log of its cluster
+// now. Of the errors of several daemons one is enough.
 func IsTemporary(err error) bool {
 	if each, ok := errors.AsType[roundError](err); ok {
 		return slices.ContainsFunc(each, IsTemporary)
@@ -130,7 +130,7 @@ func IsTemporary(err error) bool {
 		return refused.Status >= http.StatusInternalServerError || refused.Status == http.StatusTooManyRequests
 	}
 	if coded, ok := errors.AsType[*schema.Error](err); ok {
-		return coded.Code == schema.CodeShuttingDown || coded.Code == schema.CodeStorageUnavailable
+		return mayBeBetter(coded)
 	}
 	return errors.Is(err, ErrUnreachable) || errors.Is(err, ErrDisconnected)
 }

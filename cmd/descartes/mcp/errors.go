@@ -31,7 +31,7 @@ func (s *session) explain(err error) string {
 	switch {
 	case unknown:
 		return "The connection to the daemon was lost before it answered: whether the change was made is not known. Look with get_task or list_tasks before you call this again."
-	case errors.Is(err, client.ErrUnauthorized), errors.Is(err, client.ErrForbidden), errors.Is(err, client.ErrUntrusted):
+	case errors.Is(err, client.ErrUnauthorized), errors.Is(err, client.ErrForbidden), errors.Is(err, client.ErrUntrusted), errors.Is(err, client.ErrOtherJournal):
 		return fmt.Sprintf("The daemon does not let this session in: %v. Nothing was changed. Tell a person: the settings of \"descartes mcp\" (--url, --token, --tls-ca) have to be mended.", err)
 	case errors.Is(err, client.ErrUnreachable), errors.Is(err, client.ErrUnavailable), errors.Is(err, client.ErrDisconnected):
 		return fmt.Sprintf("The daemon is away: %v. It was tried for %s; nothing was changed. Every call tries again: call this once more in a moment, or ask a person to start \"descartes serve\".", brief(err), s.options.Patience)
@@ -74,6 +74,8 @@ func (s *session) explainAnswer(e *schema.Error) string {
 		return sentence(e.Message) + " Nothing was changed. Ask for less in one call."
 	case schema.CodeForbidden, schema.CodeUnauthorized:
 		return sentence(e.Message) + " Tell a person: \"descartes mcp\" needs a token with the scope write to do this."
+	case schema.CodeOutcomeUnknown:
+		return "The daemon does not reach the log of its cluster: whether the change was made is not known, and it may be made yet. Look with get_task or list_tasks before you call this again."
 	case schema.CodeShuttingDown, schema.CodeStorageUnavailable:
 		return sentence(e.Message) + " Call this again in a moment; if it stays so, tell a person."
 	case schema.CodeMethodNotFound:

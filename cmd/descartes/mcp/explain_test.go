@@ -23,6 +23,7 @@ func TestExplain(t *testing.T) {
 		{schema.LimitExceeded("bytes of an answer", 8), "more than the limit of 8: bytes of an answer. Nothing was changed. Ask for less in one call."},
 		{schema.ShuttingDown(), "the server is shutting down; nothing was changed. Call this again in a moment; if it stays so, tell a person."},
 		{schema.StorageUnavailable("the disk is full"), "the database cannot be used now: the disk is full; nothing was changed. Call this again in a moment; if it stays so, tell a person."},
+		{schema.OutcomeUnknown(), "The daemon does not reach the log of its cluster: whether the change was made is not known, and it may be made yet. Look with get_task or list_tasks before you call this again."},
 		{schema.Forbidden(), `the token may only read; nothing was changed. Tell a person: "descartes mcp" needs a token with the scope write to do this.`},
 		{&schema.Error{Code: schema.CodeMethodNotFound, Message: "there is no method task.claim"}, "The daemon is of an older version and cannot do this: there is no method task.claim. Tell a person to bring it up to date."},
 		{schema.Internal(), "internal error. Tell a person: the log of the daemon has the reason."},
