@@ -13,6 +13,7 @@ import (
 var (
 	ErrNoToken      = errors.New("there is no token of this name")
 	ErrTokenExists  = errors.New("there is already a token of this name")
+	ErrTokenHash    = errors.New("there is already a token of this hash")
 	ErrTokenRevoked = errors.New("there was a token of this name, which is revoked")
 	ErrTokenInUse   = errors.New("the token is not revoked")
 )
@@ -79,12 +80,16 @@ func (f *TokenFile) List(ctx context.Context) (tokens []schema.Token, err error)
 }
 
 // Add makes a token durable. The error is ErrTokenExists or ErrTokenRevoked if its
-// name is taken, or that of [schema.Token.Validate].
+// name is taken, ErrTokenHash, with the name of the other, if its hash is, or that of
+// [schema.Token.Validate].
 func (f *TokenFile) Add(ctx context.Context, t schema.Token) error {
 	if err := t.Validate(); err != nil {
 		return err
 	}
 	return f.transact(ctx, func() error {
+		if err := f.unknown(ctx, t); err != nil {
+			return err
+		}
 		switch present, err := f.find(ctx, t.Name); {
 		case err == nil && present.Revoked():
 			return ErrTokenRevoked
@@ -132,6 +137,19 @@ func (f *TokenFile) each(ctx context.Context, names []string, change func(schema
 		}
 		return nil
 	})
+}
+
+// unknown refuses the token of somebody else.
+func (f *TokenFile) unknown(ctx context.Context, t schema.Token) error {
+	var name string
+	err := f.db.writer.QueryRowContext(ctx, `SELECT name FROM tokens WHERE hash = ? AND name <> ?`, t.Hash[:], t.Name).Scan(&name)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err == nil:
+		return fmt.Errorf("%w, that of %s", ErrTokenHash, name)
+	}
+	return err
 }
 
 func (f *TokenFile) find(ctx context.Context, name string) (t schema.Token, err error) {

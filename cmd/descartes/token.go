@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,9 +34,12 @@ func tokenCommand() *cli.Command {
 		Commands: []*cli.Command{
 			sub("add", "make a token and print it", "NAME",
 				"The token is printed alone, on standard output, this once: the file holds its hash only. NAME is who has it,\n"+
-					"and becomes the actor of what they change: 1 to 64 letters, digits and . _ @ -.", addToken,
-				&cli.StringFlag{Name: "scope", Value: string(schema.ScopeRead), Usage: "what it lets its holder do, `read` or write"}),
-			sub("list", "list the tokens", "", "", listTokens, &cli.BoolFlag{Name: "json", Usage: "as JSON"}),
+					"and becomes the actor of what they change: 1 to 64 letters, digits and . _ @ -. With --hash none is made: the\n"+
+					"token of another file, as that of another daemon of a cluster, opens this one, too.", addToken,
+				&cli.StringFlag{Name: "scope", Value: string(schema.ScopeRead), Usage: "what it lets its holder do, `read` or write"},
+				&cli.StringFlag{Name: "hash", Usage: "the SHA-256 of a token that there is, `HEX`, as \"token list --hashes\" shows it"}),
+			sub("list", "list the tokens", "", "", listTokens, &cli.BoolFlag{Name: "json", Usage: "as JSON"},
+				&cli.BoolFlag{Name: "hashes", Usage: "with the SHA-256 of each, by which \"token add --hash\" adds it to another file"}),
 			sub("revoke", "shut out who has a token", "NAME…",
 				"Several names are revoked together, or none of them.", revokeTokens),
 			sub("remove", "forget revoked tokens, so that their names can be used again", "NAME…",
@@ -51,13 +55,9 @@ func addToken(ctx context.Context, cmd *cli.Command) (err error) {
 	if cmd.NArg() != 1 {
 		return usageError("token add takes one name, but got %q", cmd.Args().Slice())
 	}
-	secret := schema.NewToken()
-	token := schema.Token{
-		Name: cmd.Args().First(), Hash: schema.HashToken(secret), Scope: schema.Scope(cmd.String("scope")),
-		CreatedAt: time.Now().UnixMilli(),
-	}
-	if err := token.Validate(); err != nil {
-		return usageError("token add: %w", err)
+	secret, token, err := tokenOf(cmd)
+	if err != nil {
+		return err
 	}
 	file, err := storage.OpenTokens(ctx, cmd.String("db"))
 	if err != nil {
@@ -76,9 +76,39 @@ func addToken(ctx context.Context, cmd *cli.Command) (err error) {
 	if token.Scope == schema.ScopeWrite {
 		may = "read and write"
 	}
-	fmt.Fprintf(cmd.Root().ErrWriter, "This token is shown once. Whoever has it is %s in %s and may %s.\n", token.Name, cmd.String("db"), may)
+	who := "This token is shown once. Whoever has it"
+	if secret == "" {
+		secret, who = "added "+token.Name, "Whoever has the token"
+	}
+	fmt.Fprintf(cmd.Root().ErrWriter, "%s is %s in %s and may %s.\n", who, token.Name, cmd.String("db"), may)
 	_, err = fmt.Fprintln(cmd.Root().Writer, secret)
 	return err
+}
+
+// tokenOf makes the token that is to be added; the secret is "" if there is one already,
+// of which --hash gives the hash.
+func tokenOf(cmd *cli.Command) (secret string, t schema.Token, err error) {
+	t = schema.Token{Name: cmd.Args().First(), Scope: schema.Scope(cmd.String("scope")), CreatedAt: time.Now().UnixMilli()}
+	if err := t.Validate(); err != nil {
+		return "", t, usageError("token add: %w", err)
+	}
+	if cmd.IsSet("hash") {
+		t.Hash, err = parseHash(cmd.String("hash"))
+		return "", t, err
+	}
+	secret = schema.NewToken()
+	t.Hash = schema.HashToken(secret)
+	return secret, t, nil
+}
+
+// parseHash reads the hash of a token. What was given is not repeated: it may be the
+// token itself.
+func parseHash(given string) (hash schema.TokenHash, err error) {
+	decoded, err := hex.DecodeString(given)
+	if err != nil || len(decoded) != len(hash) {
+		return hash, usageError("--hash must be 64 hexadecimal digits, the SHA-256 of a token: \"descartes token list --hashes\" shows it")
+	}
+	return schema.TokenHash(decoded), nil
 }
 
 func listTokens(ctx context.Context, cmd *cli.Command) error {
@@ -94,18 +124,43 @@ func listTokens(ctx context.Context, cmd *cli.Command) error {
 		return err
 	}
 	if cmd.Bool("json") {
-		return json.NewEncoder(cmd.Root().Writer).Encode(tokens)
+		return json.NewEncoder(cmd.Root().Writer).Encode(listed(tokens, cmd.Bool("hashes")))
 	}
 	table := tabwriter.NewWriter(cmd.Root().Writer, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "NAME\tSCOPE\tCREATED\tREVOKED")
+	heading := "NAME\tSCOPE\tCREATED\tREVOKED"
+	if cmd.Bool("hashes") {
+		heading += "\tHASH"
+	}
+	fmt.Fprintln(table, heading)
 	for _, t := range tokens {
 		revoked := "-"
 		if t.Revoked() {
 			revoked = timeOf(t.RevokedAt)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", t.Name, t.Scope, timeOf(t.CreatedAt), revoked)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s", t.Name, t.Scope, timeOf(t.CreatedAt), revoked)
+		if cmd.Bool("hashes") {
+			fmt.Fprintf(table, "\t%x", t.Hash)
+		}
+		fmt.Fprintln(table)
 	}
 	return table.Flush()
+}
+
+// listedToken is a token as token list --json prints it.
+type listedToken struct {
+	schema.Token
+	Hash string `json:"hash,omitempty"` // with --hashes
+}
+
+func listed(tokens []schema.Token, hashes bool) []listedToken {
+	list := make([]listedToken, len(tokens))
+	for i, t := range tokens {
+		list[i].Token = t
+		if hashes {
+			list[i].Hash = hex.EncodeToString(t.Hash[:])
+		}
+	}
+	return list
 }
 
 func timeOf(milliseconds int64) string { return time.UnixMilli(milliseconds).Format(time.DateTime) }

@@ -89,6 +89,34 @@ func TestToken(t *testing.T) {
 	}
 }
 
+// A token opens the daemons of two files, each by its own list; of a hash that is there
+// nobody else is made the owner.
+func TestTokenOfAnotherFile(t *testing.T) {
+	folder := t.TempDir()
+	first, second := filepath.Join(folder, "first.db"), filepath.Join(folder, "second.db")
+	secret := strings.TrimSpace(descartes(t, "token", "add", "ann", "--scope", "write", "--db", first).out)
+	listed := run1(t, "token", "list", "--hashes", "--db", first)
+	_, hash, _ := strings.Cut(strings.TrimSpace(listed), "  -        ")
+	var tokens []struct{ Hash string }
+	if err := json.Unmarshal([]byte(run1(t, "token", "list", "--hashes", "--json", "--db", first)), &tokens); err != nil || len(tokens) != 1 || tokens[0].Hash != hash {
+		t.Fatalf("%v: %+v, not the hash of\n%s", err, tokens, listed)
+	}
+	if r := descartes(t, "token", "add", "ann", "--hash", hash, "--scope", "write", "--db", second); r.code != 0 || r.out != "added ann\n" ||
+		r.errors != "Whoever has the token is ann in "+second+" and may read and write.\n" {
+		t.Errorf("%+v", r)
+	}
+	d := serveDaemon(t, "--db", second, "--listen", "127.0.0.1:0")
+	run1(t, "create", "x", "--url", d.urls[0], "--token", secret)
+	for name, says := range map[string]string{"bob": "there is already a token of this hash, that of ann", "ann": "there is already a token ann"} {
+		if r := inProcess(t, "token", "add", name, "--hash", hash, "--db", second); r.code != 1 || !strings.Contains(r.errors, says) || r.out != "" {
+			t.Errorf("%s again: %+v", name, r)
+		}
+	}
+	if r := descartes(t, "token", "list", "--json", "--db", first); strings.Contains(r.out, hash) {
+		t.Errorf("nobody has asked for the hash: %s", r.out)
+	}
+}
+
 func TestTokenMistakes(t *testing.T) {
 	db := filepath.Join(t.TempDir(), "tasks.db")
 	for _, name := range []string{"ann", "gone"} {
@@ -114,6 +142,9 @@ func TestTokenMistakes(t *testing.T) {
 		"revoke unknown":   {[]string{"revoke", "ann", "nobody"}, 1, `token "nobody": there is no token`},
 		"remove in use":    {[]string{"remove", "ann"}, 1, "revoke it first"},
 		"list something":   {[]string{"list", "ann"}, 2, `"ann"`},
+		"bad hash":         {[]string{"add", "a", "--hash", "descartes_secret"}, 2, "--hash must be 64 hexadecimal digits"},
+		"long hash":        {[]string{"add", "a", "--hash", strings.Repeat("0", 66)}, 2, "--hash must be 64 hexadecimal digits"},
+		"empty hash":       {[]string{"add", "a", "--hash", ""}, 2, "--hash must be 64 hexadecimal digits"},
 		"no such command":  {[]string{"delete", "ann"}, 2, `no command "delete"`},
 		"no file":          {[]string{"list", "--db", db + ".none"}, 1, "there is no database"},
 		"no file either":   {[]string{"revoke", "ann", "--db", db + ".none"}, 1, "there is no database"},
