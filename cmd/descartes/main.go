@@ -90,8 +90,8 @@ func command(stdin io.Reader, stdout, stderr io.Writer) *cli.Command {
 			return cli.ShowAppHelp(cmd)
 		},
 		Commands: slices.Concat(
-			category("The daemon", serveCommand(), boardCommand(), infoCommand(), statsCommand(), pingCommand(), discoverCommand(),
-				callCommand(), mcpCommand(), benchCommand()),
+			category("The daemon", serveCommand(), boardCommand(), infoCommand(), statsCommand(), clusterCommand(), pingCommand(),
+				discoverCommand(), callCommand(), mcpCommand(), benchCommand()),
 			category("Tasks", createCommand(), listCommand(), getCommand(), updateCommand(), startCommand(), doneCommand(),
 				blockCommand(), reopenCommand(), deleteCommand(), applyCommand(), historyCommand(), watchCommand()),
 			category("Tasks as a queue", claimCommand(), renewCommand(), releaseCommand(), workCommand()),

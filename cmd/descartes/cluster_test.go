@@ -1,0 +1,112 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"nhooyr.io/websocket"
+	"nhooyr.io/websocket/wsjson"
+)
+
+// clusterDaemon is a daemon that answers every request with stats that have this member.
+func clusterDaemon(t *testing.T, cluster string) (url string) {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{"jsonrpc"}})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.CloseNow()
+		for {
+			var request struct{ ID, Method json.RawMessage }
+			if wsjson.Read(r.Context(), conn, &request) != nil {
+				return
+			}
+			if string(request.Method) != `"server.stats"` {
+				t.Errorf("asked for %s", request.Method)
+			}
+			if err := wsjson.Write(r.Context(), conn, json.RawMessage(`{"jsonrpc":"2.0","id":`+string(request.ID)+`,"result":{"tasks":{},"cluster":`+cluster+`}}`)); err != nil {
+				t.Error(err)
+			}
+		}
+	}))
+	t.Cleanup(server.Close)
+	return "ws" + strings.TrimPrefix(server.URL, "http") + "/rpc"
+}
+
+// well is a cluster in which one daemon catches up, and one is away, as is one server.
+const well = `{"name":"descartes","daemon":"a","connected":true,"current":true,"position":1203,"newest":1203,"lag":0,"unknown":2,` +
+	`"stream":{"leader":"n2","servers":[{"name":"n1","current":true,"offline":false,"lag":0},{"name":"n2","current":true,"offline":false,"lag":0},` +
+	`{"name":"n3","current":false,"offline":true,"lag":40}],"messages":1203,"bytes":4234567,"first":1,"last":1203},` +
+	`"snapshot":{"position":1000,"at":1767225480000,"bytes":999},` +
+	`"daemons":[{"name":"a","version":"v1","position":1203,"heard_at":1767225600000,"current":true},` +
+	`{"name":"b","version":"v1","position":1100,"heard_at":1767225598000,"current":false},` +
+	`{"name":"c","version":"v0.9","position":900,"heard_at":1767225540000,"current":true}]}`
+
+func TestClusterStatus(t *testing.T) {
+	url := clusterDaemon(t, well)
+	if out := run1(t, "cluster", "status", "--json", "--url", url); out != well+"\n" {
+		t.Errorf("%s", out)
+	}
+	pipe := run1(t, "cluster", "status", "--url", url)
+	if want := strings.Join([]string{
+		"cluster descartes a 1203 1203 2",
+		"stream n2 1203 4234567 1 1203",
+		"snapshot 1000 " + timeOf(1767225480000) + " 999",
+		"daemon a v1 1203 0 " + timeOf(1767225600000) + " current",
+		"daemon b v1 1100 103 " + timeOf(1767225598000) + " behind",
+		"daemon c v0.9 900 303 " + timeOf(1767225540000) + " silent",
+		"server n1 follower 0 current",
+		"server n2 leader 0 current",
+		"server n3 follower 40 offline\n",
+	}, "\n"); strings.ReplaceAll(pipe, "\t", " ") != want {
+		t.Errorf("in a pipe\n%s, want\n%s", pipe, want)
+	}
+	const people = `cluster   descartes
+stream    1203 messages, 4.2 MB, 1 to 1203
+snapshot  at message 1000, 2 min ago, 999 B
+unknown   2 writes answered -32012 since a was started
+
+DAEMON  VERSION  MESSAGE  BEHIND  HEARD      STATE
+a       v1       1203     0       just now   current, asked
+b       v1       1100     103     2 s ago    behind
+c       v0.9     900      303     1 min ago  silent
+
+SERVER  ROLE      BEHIND  STATE
+n1      follower  0       current
+n2      leader    0       current
+n3      follower  40      offline
+`
+	colours := run1(t, "cluster", "status", "--url", url, "--color", "always")
+	if plain := sgr.ReplaceAllString(colours, ""); plain != people || plain == colours {
+		t.Errorf("for people\n%s, want\n%s", colours, people)
+	}
+}
+
+// What cannot be told is said, and what is wrong with whoever is asked.
+func TestClusterStatusOfTheLonely(t *testing.T) {
+	url := clusterDaemon(t, `{"name":"descartes","daemon":"a","connected":false,"current":false,"position":7,"newest":9,"lag":2,"unknown":0,`+
+		`"stream":null,"snapshot":null,"daemons":[{"name":"a","version":"v1","position":7,"heard_at":1767225600000,"current":false}]}`)
+	const want = `cluster   descartes
+stream    cannot be asked: no majority of its servers is there, or this daemon reaches none
+snapshot  none yet
+
+DAEMON  VERSION  MESSAGE  BEHIND  HEARD     STATE
+a       v1       7        2       just now  disconnected, asked
+`
+	if out := sgr.ReplaceAllString(run1(t, "cluster", "status", "--url", url, "--color", "always"), ""); out != want {
+		t.Errorf("%s, want\n%s", out, want)
+	}
+	for name, url := range map[string]string{"older": tempDaemon(t).urls[0], "single": clusterDaemon(t, "null")} {
+		for _, flag := range []string{"--json", "--color=auto"} {
+			r := descartes(t, "cluster", "status", "--url", url, flag)
+			if r.code != 1 || r.out != "" || !strings.Contains(r.errors, ` is a single one: "descartes serve --cluster nats://HOST:4222"`) || strings.Count(r.errors, "\n") != 1 {
+				t.Errorf("%s, %s: %+v", name, flag, r)
+			}
+		}
+	}
+}
