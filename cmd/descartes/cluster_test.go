@@ -4,11 +4,14 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"nhooyr.io/websocket"
 	"nhooyr.io/websocket/wsjson"
+
+	"github.com/descartes-tasks/descartes/storage"
 )
 
 // clusterDaemon is a daemon that answers every request with stats that have this member.
@@ -108,5 +111,53 @@ a       v1       7        2       just now  disconnected, asked
 				t.Errorf("%s, %s: %+v", name, flag, r)
 			}
 		}
+	}
+}
+
+// A file that left its cluster is a single daemon's with all that is in it, and cursors
+// from before are told so.
+func TestClusterLeave(t *testing.T) {
+	db := filepath.Join(t.TempDir(), "tasks.db")
+	leave := func() result { return descartes(t, "cluster", "leave", "--db", db) }
+	if r := leave(); r.code != 1 || !strings.Contains(r.errors, "there is no database "+db) {
+		t.Errorf("no file: %+v", r)
+	}
+	serve := func() *daemon {
+		d := serveDaemon(t, "--db", db, "--listen", "127.0.0.1:0")
+		t.Setenv("DESCARTES_URL", d.urls[0])
+		return d
+	}
+	d := serve()
+	made(t, "One", "--id", "a")
+	var info struct{ Cursor string }
+	if err := json.Unmarshal([]byte(run1(t, "info", "--json")), &info); err != nil || info.Cursor == "" {
+		t.Fatalf("%v: %+v", err, info)
+	}
+	if r := leave(); r.code != 1 || strings.Count(r.errors, "\n") != 1 || !strings.Contains(r.errors, "open") {
+		t.Errorf("while it is served: %+v", r)
+	}
+	d.stop(0)
+	if r := leave(); r.code != 1 || !strings.Contains(r.errors, "it belongs to no cluster") || r.out != "" {
+		t.Errorf("of no cluster: %+v", r)
+	}
+	place, err := storage.PlaceOf(t.Context(), db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := storage.Enter(t.Context(), db, storage.Place{Cluster: "there", Epoch: place.Epoch, Position: 7, At: place.At}); err != nil {
+		t.Fatal(err)
+	}
+	if r := inProcess(t, "serve", "--db", db, "--listen", "127.0.0.1:0"); r.code != 1 || !strings.Contains(r.errors, "descartes cluster leave") {
+		t.Errorf("served without its cluster: %+v", r)
+	}
+	if r := leave(); r != (result{0, db + ": left the cluster there after message 7; it has a new epoch, and is for a daemon without --cluster now\n", ""}) {
+		t.Errorf("%+v", r)
+	}
+	serve()
+	if out := run1(t, "list"); !strings.HasPrefix(out, "a\t") {
+		t.Errorf("there is %q", out)
+	}
+	if r := descartes(t, "history", "--since", info.Cursor); r.code != 1 || !strings.Contains(r.errors, "the database is another one or was restored") {
+		t.Errorf("with a cursor of the cluster: %+v", r)
 	}
 }

@@ -42,7 +42,7 @@ func TestComplete(t *testing.T) {
 		{"serve --log-level w", "warn"},
 		{"import --on-conflict r", "refuse replace"},
 		{"help cl", "cluster claim"},
-		{"cluster s", "status"},
+		{"cluster l", "leave"},
 		{"bench f", "fanout"},
 		{"call task.c", "task.create task.claim"},
 		{"call task.get t", ""},
