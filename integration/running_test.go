@@ -87,7 +87,7 @@ func TestDashboard(t *testing.T) {
 		found := used(expression)
 		for _, name := range found {
 			shown[name] = true
-			if !names[name] {
+			if !names[name] && !strings.HasPrefix(name, "descartes_cluster_") { // which a single daemon has not: see TestClusterMetrics
 				t.Errorf("%s: there is no metric %s", where, name)
 			}
 		}

@@ -72,8 +72,8 @@ func TestDocumentSaysWhatTheContractSays(t *testing.T) {
 	t.Parallel()
 	want := map[string]string{
 		"task.create":      "title* description status priority complexity assigned_to dependencies metadata id",
-		"task.get":         "id*",
-		"task.list":        "filter order limit page_token",
+		"task.get":         "id* fresh",
+		"task.list":        "filter order limit page_token fresh",
 		"task.update":      "id* title description status priority complexity assigned_to dependencies metadata expected_version lease_token",
 		"task.delete":      "id* expected_version",
 		"task.apply":       "operations*",

@@ -46,8 +46,9 @@ type setup struct {
 	rpc     Config
 	emitter emitter.Config
 	storage storage.Config
-	store   func(Store) Store           // puts something between server and file
-	tokens  func(TokenStore) TokenStore // the same, for tokens
+	store   func(Store) Store                     // puts something between server and file
+	journal func(emitter.Journal) emitter.Journal // the same, between emitter and file
+	tokens  func(TokenStore) TokenStore           // the same, for tokens
 	listen  func() net.Listener
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 }
@@ -72,7 +73,11 @@ func start(t testing.TB, options ...func(*setup)) *daemon {
 	t.Cleanup(func() { check(t, db.Close()) })
 	s.rpc.Metrics = NewMetrics()
 	s.emitter.Committed, s.emitter.Delivered = s.rpc.Metrics.Committed, s.rpc.Metrics.Delivered
-	s.rpc.Emitter, s.rpc.Store, s.rpc.Tokens = must(emitter.New(ctx, db, s.emitter)), db, db
+	journal := emitter.Journal(db)
+	if s.journal != nil {
+		journal = s.journal(db)
+	}
+	s.rpc.Emitter, s.rpc.Store, s.rpc.Tokens = must(emitter.New(ctx, journal, s.emitter)), db, db
 	t.Cleanup(s.rpc.Emitter.Close)
 	if s.store != nil {
 		s.rpc.Store = s.store(db)

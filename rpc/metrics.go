@@ -77,11 +77,7 @@ func (m *Metrics) Delivered(after time.Duration, _ int) { m.emissions.Observe(af
 // Failed takes what the store tells: what begins to fail, or with a nil error what
 // works again.
 func (m *Metrics) Failed(what string, err error) {
-	failing := 0.0
-	if err != nil {
-		failing = 1
-	}
-	m.failing.WithLabelValues(what).Set(failing)
+	m.failing.WithLabelValues(what).Set(oneIf(err != nil))
 }
 
 func (m *Metrics) handler() http.Handler {
@@ -103,6 +99,9 @@ func (m *Metrics) observe(s *Server) {
 		waiting:       prometheus.NewDesc("descartes_waiting_claims", "Claims that wait for a task to become ready.", nil, nil),
 		lag:           prometheus.NewDesc("descartes_slowest_subscription_lag", "Events that the slowest subscription has not taken yet.", nil, nil),
 	})
+	if s.config.Cluster != nil {
+		m.observeCluster(s.config.Cluster)
+	}
 }
 
 // statsCollector reads every figure of emitter.Stats once for each scrape.

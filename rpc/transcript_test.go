@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/descartes-tasks/descartes/emitter"
 	"github.com/descartes-tasks/descartes/rpc/internal/wire"
 	"github.com/descartes-tasks/descartes/schema"
 )
@@ -73,6 +74,10 @@ func newScript(t *testing.T, file string) *script {
 	}
 	s.daemon = start(t, func(s *setup) {
 		s.store = func(store Store) Store { return faulty{store} }
+		if filepath.Base(file) == "cluster.txt" {
+			s.rpc.Cluster = new(fakeCluster)
+			s.journal = func(journal emitter.Journal) emitter.Journal { return vague{journal} }
+		}
 	})
 	addSpecificationMethods(s.daemon)
 	return s

@@ -89,6 +89,8 @@ func groupError(err error, g group, made int) error {
 	}
 	answer, ok := errors.AsType[*schema.Error](err)
 	switch {
+	case client.IsInDoubt(err) && ok:
+		return fmt.Errorf("lines %d to %d: %w", g.lines[0], g.lines[len(g.lines)-1], err)
 	case ok && answer.Data.Index != nil && *answer.Data.Index < len(g.lines):
 		return fmt.Errorf("line %d: %s%s", g.lines[*answer.Data.Index], withoutIndex(answer), before)
 	case ok:

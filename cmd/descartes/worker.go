@@ -148,11 +148,13 @@ func doubled(d time.Duration, times int, longest time.Duration) time.Duration {
 }
 
 // persist repeats a call until the daemon has answered it, however long that is
-// away: until ctx ends. A claim must not run out for want of another attempt.
+// away: until ctx ends. A claim must not run out for want of another attempt. What may
+// have been made is repeated, too: everything that a worker says of a task carries its
+// lease token, and a claim that nobody has heard of runs out.
 func (w *worker) persist(ctx context.Context, call func() error) error {
 	for attempt := 0; ; attempt++ {
 		err := call()
-		if err != nil && ctx.Err() == nil && client.IsTemporary(err) {
+		if err != nil && ctx.Err() == nil && (client.IsTemporary(err) || client.IsInDoubt(err)) {
 			w.reached(err)
 			wait := doubled(100*time.Millisecond, attempt, min(w.lease/4, 5*time.Second))
 			pause(ctx, wait-rand.N(wait/2)) // not all workers at once

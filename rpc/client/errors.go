@@ -121,7 +121,8 @@ func dialError(url, token string, err error) error {
 
 // IsTemporary tells whether an error of Dial or of a call may be gone after a while:
 // the daemon is away, ends, is full, or cannot use its file or the log of its cluster
-// now. Of the errors of several daemons one is enough.
+// now. Of the errors of several daemons one is enough. It does not say that a call was
+// not made: see IsInDoubt.
 func IsTemporary(err error) bool {
 	if each, ok := errors.AsType[roundError](err); ok {
 		return slices.ContainsFunc(each, IsTemporary)
@@ -133,4 +134,12 @@ func IsTemporary(err error) bool {
 		return mayBeBetter(coded)
 	}
 	return errors.Is(err, ErrUnreachable) || errors.Is(err, ErrDisconnected)
+}
+
+// IsInDoubt tells whether an error leaves open what became of a write: the connection was
+// lost before the answer, or, of a cluster, the code is CodeOutcomeUnknown. The write may
+// have been made, or may be made yet. With an id of the caller's, an expected_version or a
+// lease token it can be repeated safely.
+func IsInDoubt(err error) bool {
+	return errors.Is(err, ErrDisconnected) || errors.Is(err, schema.CodeOutcomeUnknown)
 }

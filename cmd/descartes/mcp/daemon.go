@@ -66,7 +66,7 @@ func (d *daemon) close() {
 	}
 }
 
-// lostAnswer says that a change was sent and that its answer was lost.
+// lostAnswer says that a change was sent and that nobody knows what became of it.
 type lostAnswer struct{ error }
 
 // Unwrap gives what happened to the connection.
@@ -82,7 +82,7 @@ func read[T any](ctx context.Context, d *daemon, call func(*client.Client) (T, e
 // not made; if that is not known, the error is a lostAnswer.
 func write[T any](ctx context.Context, d *daemon, call func(*client.Client) (T, error)) (T, error) {
 	result, err := reach(ctx, d, call, wasNotMade)
-	if errors.Is(err, client.ErrDisconnected) {
+	if client.IsInDoubt(err) {
 		err = lostAnswer{err}
 	}
 	return result, err

@@ -84,7 +84,7 @@ func TestLostAnswer(t *testing.T) {
 	}
 	a.ok("list_tasks", `{}`, nil) // connects again
 	network.lose.Store(true)
-	if says := a.refused("claim_task", `{}`); says != "The connection to the daemon was lost before it answered. If a task was claimed, that claim ends by itself within 1m0s. Call claim_task again." {
+	if says := a.refused("claim_task", `{}`); says != "Whether a task was claimed is not known: the connection to the daemon was lost, or it could not find out in time. If one was, that claim ends by itself within 1m0s. Call claim_task again." {
 		t.Error(says)
 	}
 	var statuses []schema.Status

@@ -83,7 +83,7 @@ func claimTask(ctx context.Context, s *session, in *claimInput) (*claimedTask, s
 	}
 	claimed, err := s.claims.take(ctx, params)
 	if _, unknown := errors.AsType[lostAnswer](err); unknown {
-		err = advise("The connection to the daemon was lost before it answered. If a task was claimed, that claim ends by itself within %s. Call claim_task again.", s.options.Lease)
+		err = advise("Whether a task was claimed is not known: the connection to the daemon was lost, or it could not find out in time. If one was, that claim ends by itself within %s. Call claim_task again.", s.options.Lease)
 	}
 	switch {
 	case err != nil:

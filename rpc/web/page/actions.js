@@ -5,7 +5,7 @@
 import { announce } from "./dom.js";
 import { draftOf, patchOf, same } from "./patch.js";
 import { toast } from "./toast.js";
-import { nameOf, quoted, refusalOf, statuses, whatOf, whoOf } from "./words.js";
+import { isInDoubt, nameOf, quoted, refusalOf, statuses, whatOf, whoOf } from "./words.js";
 
 const remembered = 100; // steps that can be undone
 const looked = 50; // changes among which the one that stands in the way is looked for
@@ -111,6 +111,7 @@ export class Actions {
     if (error.told) return; // a change that waited for this one
     error.told = true;
     if (error.sent) return toast(`The connection was lost while ${quoted(title)} was changed. Once it is back, the board shows whether it was.`, { bad: true });
+    if (isInDoubt(error)) return toast(`${quoted(title)}: ${refusalOf(error)}.`, { bad: true });
     if (error.reason === "task_not_found") return this.#tellGone(id, title);
     const event = error.reason === "version_conflict" ? await this.latest(id, fields) : null;
     const why = event ? `. ${whoOf(event)} changed it meanwhile: ${whatOf(event)}` : `: ${this.#whyKept(error) ?? refusalOf(error)}`;

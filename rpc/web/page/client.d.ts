@@ -113,7 +113,8 @@ export class Client extends EventTarget {
 
 export class RpcError extends Error {
   readonly code: number;
-  readonly reason?: string; // "version_conflict", …
+  /** "version_conflict", …; after "outcome_unknown" nobody knows whether the write was or will be made. */
+  readonly reason?: string;
   readonly data: Record<string, any>;
 }
 

@@ -10,7 +10,7 @@ import { TaskHistory } from "./history.js";
 import { newId } from "./store.js";
 import { draftOf, newNull, patchOf, same } from "./patch.js";
 import { toast } from "./toast.js";
-import { complexities, nameOf, nobodyKnown, priorities, quoted, refusalOf, statuses, timeOf, whatOf, whoOf } from "./words.js";
+import { complexities, isInDoubt, nameOf, nobodyKnown, priorities, quoted, refusalOf, statuses, timeOf, whatOf, whoOf } from "./words.js";
 
 const fresh = { title: "", description: null, status: "todo", priority: "medium", complexity: "moderate", assigned_to: null, dependencies: [], metadata: {} };
 
@@ -182,7 +182,8 @@ export class Editor {
     }
     if (now) return this.#merge(draft, now);
     if (error.reason === "task_not_found" && this.#task) return this.#lose("Somebody");
-    this.#problem(error.sent ? "The connection was lost while this was saved. Once it is back, save again: nothing is made twice." : `Not saved: ${refusalOf(error)}.`);
+    this.#problem(error.sent ? "The connection was lost while this was saved. Once it is back, save again: nothing is made twice." :
+      isInDoubt(error) ? "The cluster has not answered in time. Save again: nothing is made twice." : `Not saved: ${refusalOf(error)}.`);
     this.#form.elements[error.data?.field]?.focus();
   }
 

@@ -68,6 +68,9 @@ export function spanOf(ms) {
 
 const trim = (n) => (n < 10 ? n.toFixed(1).replace(/\.0$/, "") : String(Math.round(n)));
 
+/** Whether nobody knows if a change was made, or will be. */
+export const isInDoubt = (error) => Boolean(error.sent) || error.reason === "outcome_unknown";
+
 /** Why something was refused, in words for a person. */
 export function refusalOf(error) {
   switch (error.reason) {
@@ -76,6 +79,7 @@ export function refusalOf(error) {
     case "storage_unavailable": return "the daemon cannot write its file at present";
     case "shutting_down": return "the daemon is shutting down";
     case "version_conflict": return "somebody has changed it meanwhile";
+    case "outcome_unknown": return "the cluster has not answered in time; the board shows whether it was made";
   }
   if (error.name === "ConnectionError") {
     return error.sent ? "the connection was lost; once it is back the board shows whether it was made" : "the daemon is away";
