@@ -152,7 +152,9 @@ func (l *leases) doubt(w *Write, err error) {
 	if l.unknown == nil {
 		l.unknown = make(map[int64]bool)
 	}
-	l.unknown[source] = l.unknown[source]
+	if _, known := l.unknown[source]; !known {
+		l.unknown[source] = false
+	}
 }
 
 // readLeases reads what others have claimed and renewed since it was read last, for

@@ -15,7 +15,7 @@ const scrapePatience = time.Second
 
 // clusterCollector reads the figures of the cluster once for each scrape.
 type clusterCollector struct {
-	cluster                                              Cluster
+	cluster                                             Cluster
 	connected, current, position, lag, unknown, daemons *prometheus.Desc
 }
 
