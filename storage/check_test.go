@@ -128,6 +128,11 @@ var damages = []struct{ name, script, want string }{
 	{"a lease without work", asDaemon(`UPDATE tasks SET leased_by = 'me' WHERE id = 'a'`), `lease: a: is held by me, but the task is done`},
 	{"a lease is gone", `DELETE FROM leases`, `lease: f: is held by me, but there is no lease that ends`},
 	{"a lease has no end", `UPDATE leases SET expires_at = 'never'`, `lease: f: is held by me, but there is no lease that ends`},
+	{"a cluster without a name", asDaemon(`INSERT INTO cluster (one, name, position, at, chain) VALUES (1, '', 0, 0, zeroblob(32))`), `constraint: cluster 1: name breaks its rule`},
+	{"a place before the log", asDaemon(`INSERT INTO cluster (one, name, position, at, chain) VALUES (1, 'c', -1, 0, zeroblob(32))`), `constraint: cluster 1: position breaks its rule`},
+	{"a chain that is no hash", asDaemon(`INSERT INTO cluster (one, name, position, at, chain) VALUES (1, 'c', 0, 0, x'00')`), `constraint: cluster 1: chain breaks its rule`},
+	{"two clusters", asDaemon(`INSERT INTO cluster (one, name, position, at, chain) VALUES (1, 'c', 0, 0, zeroblob(32)), (2, 'd', 0, 0, zeroblob(32))`), `constraint: cluster 2: one breaks its rule`},
+	{"a trigger of the cluster is gone", `DROP TRIGGER cluster_before_update`, `schema: trigger cluster_before_update: is missing`},
 	{"the index of ready tasks is gone", `DROP INDEX tasks_ready`, `schema: index tasks_ready: is missing`},
 
 	{"ready is wrong", asDaemon(`UPDATE tasks SET ready = 1 - ready WHERE id = 'c'`), `ready: c: is 0, must be 1`},
@@ -246,7 +251,7 @@ func dump(path string) string {
 	}
 	defer db.Close()
 	var all strings.Builder
-	for _, table := range []string{"journal_state", "tasks", "dependencies", "journal", "search_tasks", "tokens", "leases"} {
+	for _, table := range []string{"journal_state", "tasks", "dependencies", "journal", "search_tasks", "tokens", "leases", "cluster"} {
 		found, err := db.Query("SELECT * FROM " + table)
 		if err != nil {
 			return err.Error()
