@@ -7,15 +7,15 @@ import (
 	"github.com/descartes-tasks/descartes/schema"
 )
 
-// What is in doubt is told from what was not made, and is temporary only where that says
-// nothing of the call: who looks at both sends no write twice without knowing.
+// What is in doubt is told from what was not made: who looks at both sends no write twice
+// without knowing.
 func TestErrorsInDoubt(t *testing.T) {
 	for _, test := range []struct {
 		err                error
 		inDoubt, temporary bool
 	}{
-		{schema.OutcomeUnknown(), true, false},
-		{fmt.Errorf("create: %w", schema.OutcomeUnknown()), true, false},
+		{schema.OutcomeUnknown(), true, true},
+		{fmt.Errorf("create: %w", schema.OutcomeUnknown()), true, true},
 		{fmt.Errorf("%w: going away", ErrDisconnected), true, true},
 		{schema.ShuttingDown(), false, true},
 		{schema.StorageUnavailable("the disk is full"), false, true},

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"net/url"
 	"strings"
 	"time"
 
@@ -35,6 +36,7 @@ func (j *Journal) connect() error {
 		nats.ConnectHandler(func(*nats.Conn) { j.linked() }),
 		nats.ReconnectHandler(func(*nats.Conn) { j.linked() }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { j.unlinked(err) }),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { j.refusedBy(err) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { j.report("NATS", err) }),
 	}
 	if c.Credentials != "" {
@@ -57,10 +59,35 @@ func (j *Journal) connect() error {
 	return err
 }
 
+// refusedBy notes why a server could not be connected to, and tells it once.
+func (j *Journal) refusedBy(err error) {
+	news := false
+	j.change(func(s *state) {
+		news = s.refusal == nil || s.refusal.Error() != err.Error()
+		s.refusal = err
+	})
+	if news {
+		j.report("connecting to NATS", err)
+	}
+}
+
+// servers names the servers without the passwords that are in their URLs.
+func (c *Config) servers() string {
+	var named []string
+	for _, server := range c.URLs {
+		u, err := url.Parse(server)
+		if err != nil {
+			continue
+		}
+		named = append(named, u.Redacted())
+	}
+	return strings.Join(named, ", ")
+}
+
 // linked notes that there is a connection.
 func (j *Journal) linked() {
 	was := false
-	j.change(func(s *state) { was, s.connected = s.connected, true })
+	j.change(func(s *state) { was, s.connected, s.refusal = s.connected, true, nil })
 	if !was {
 		j.report("connected to NATS at "+j.conn.ConnectedUrlRedacted(), nil)
 	}

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/descartes-tasks/descartes/storage"
@@ -84,21 +84,24 @@ func (j *Journal) enter(ctx context.Context, place storage.Place) error {
 	if known {
 		wait, cancel = context.WithTimeout(ctx, startAlone)
 	} else if !j.conn.IsConnected() {
-		j.report("waiting for NATS at "+strings.Join(j.config.URLs, ", "), nil)
+		j.report("waiting for NATS at "+j.config.servers(), nil)
 	}
 	defer cancel()
-	for {
+	for told := ""; ; {
 		err := j.tryEnter(wait, place)
 		switch {
 		case err == nil, isFinal(err):
 			return err
 		case ctx.Err() != nil:
-			return errors.Join(ctx.Err(), err)
+			return fmt.Errorf("stopped before the log of record could be reached: %w", err)
 		case wait.Err() != nil:
 			j.report("the log of record cannot be reached: going on with what this daemon has", err)
 			return nil
 		}
-		j.report("entering the cluster", err)
+		if told != err.Error() {
+			told = err.Error()
+			j.report("entering the cluster", err)
+		}
 		select {
 		case <-time.After(time.Second):
 		case <-wait.Done():
@@ -118,8 +121,16 @@ func isFinal(err error) bool {
 
 // tryEnter looks at the stream and does what follows from it.
 func (j *Journal) tryEnter(ctx context.Context, place storage.Place) error {
-	if !j.await(ctx, func(s *state) bool { return s.connected }) {
-		return errLost
+	var refusal error
+	j.await(ctx, func(s *state) bool {
+		refusal = s.refusal
+		return s.connected || isRefused(refusal)
+	})
+	switch {
+	case isRefused(refusal):
+		return final{fmt.Errorf("NATS lets nobody in with these credentials: %w", refusal)}
+	case ctx.Err() != nil:
+		return errors.Join(errLost, refusal)
 	}
 	_, info, err := j.look(ctx)
 	switch {
@@ -131,6 +142,16 @@ func (j *Journal) tryEnter(ctx context.Context, place storage.Place) error {
 		return err
 	}
 	return j.join(ctx, place, info)
+}
+
+// isRefused tells whether a server is there and does not want this daemon.
+func isRefused(err error) bool {
+	for _, refusal := range []error{nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked, nats.ErrAccountAuthExpired, nats.ErrSecureConnRequired} {
+		if errors.Is(err, refusal) {
+			return true
+		}
+	}
+	return false
 }
 
 // found makes the stream. What the file has goes into a snapshot first, for those who
@@ -163,10 +184,9 @@ func (j *Journal) found(ctx context.Context, place storage.Place) error {
 
 // refusal tells an answer of NATS that does not pass by itself.
 func (j *Journal) refusal(err error) error {
-	const replicasNotSupported, noSuitablePeers = 10074, 10005
-	if refused, ok := errors.AsType[*jetstream.APIError](err); ok &&
-		(refused.ErrorCode == replicasNotSupported || refused.ErrorCode == noSuitablePeers) {
-		return fmt.Errorf("make a stream with %d replicas (--cluster-replicas): %w", j.config.Replicas, err)
+	const replicasNotSupported = 10074
+	if refused, ok := errors.AsType[*jetstream.APIError](err); ok && refused.ErrorCode == replicasNotSupported {
+		return final{fmt.Errorf("a single NATS server cannot hold %d copies of a stream: start it in a cluster of servers, or this daemon with --cluster-replicas 1", j.config.Replicas)}
 	}
 	return err
 }

@@ -27,8 +27,9 @@ const (
 
 // peers are the daemons that this one has heard of.
 type peers struct {
-	mu    sync.Mutex
-	heard map[string]*peer
+	mu       sync.Mutex
+	heard    map[string]*peer
+	namesake uint32 // the incarnation of another daemon with this one's name
 }
 
 // peer is what a daemon last said.
@@ -116,12 +117,15 @@ func (j *Journal) hear(m *nats.Msg) {
 	if json.Unmarshal(m.Data, &g) != nil || !daemons.MatchString(g.Name) || g.Incarnation == j.incarnation {
 		return
 	}
-	if g.Name == j.config.Daemon {
-		j.report("another daemon of this cluster", fmt.Errorf("it is called %s, too: give each a name of its own (--cluster-daemon)", g.Name))
-		return
-	}
 	j.peers.mu.Lock()
 	defer j.peers.mu.Unlock()
+	if g.Name == j.config.Daemon {
+		if j.peers.namesake != g.Incarnation {
+			j.peers.namesake = g.Incarnation
+			j.report("two daemons of one name", fmt.Errorf("another one is called %s, too: give each a name of its own (--cluster-daemon)", g.Name))
+		}
+		return
+	}
 	if j.peers.heard == nil {
 		j.peers.heard = make(map[string]*peer)
 	}

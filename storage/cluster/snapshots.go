@@ -23,6 +23,8 @@ import (
 const (
 	// lookForSnapshots is how often a daemon looks how old the newest snapshot is.
 	lookForSnapshots = 15 * time.Second
+	// budget is how many bytes of snapshots a cluster makes in a second, on average.
+	budget = 1 << 20
 	// kept is how many snapshots there are; the stream reaches back to the oldest.
 	kept = 2
 )
@@ -88,13 +90,27 @@ func (j *Journal) renewSnapshot(ctx context.Context) error {
 		return err
 	}
 	j.remember(all)
-	if len(all) > 0 && j.position()-all[0].position < j.config.SnapshotEvery || len(all) == 0 && j.position() < j.config.SnapshotEvery {
+	if !j.isDue(all) {
 		return nil
+	}
+	if j.judge(ctx, j.position()); j.Err() != nil {
+		return j.Err() // nobody shall begin with a journal that is not that of most
 	}
 	if err := upload(ctx, store, j.config.Storage.Path); err != nil {
 		return err
 	}
 	return j.clear(ctx, store)
+}
+
+// isDue tells whether the newest snapshot is too far behind the log, and not so young
+// that more than budget would be spent on the next.
+func (j *Journal) isDue(all []snapshot) bool {
+	if len(all) == 0 {
+		return j.position() >= j.config.SnapshotEvery
+	}
+	newest := all[0]
+	rest := time.Duration(newest.info.Size) * time.Second / budget
+	return j.position()-newest.position >= j.config.SnapshotEvery && j.Now().Sub(newest.info.ModTime) >= rest
 }
 
 // remember notes the newest snapshot of those that there are, the newest first.

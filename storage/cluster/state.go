@@ -13,6 +13,7 @@ import (
 type state struct {
 	connected bool
 	lostAt    time.Time          // when there was a connection last
+	refusal   error              // why there is none now
 	link      context.CancelFunc // ends what belongs to the present connection
 	position  int64              // of the last message that was applied
 	newest    int64              // of the last one that is known of

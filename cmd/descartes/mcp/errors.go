@@ -78,8 +78,6 @@ func (s *session) explainAnswer(e *schema.Error) string {
 		return "The daemon does not reach the log of its cluster: whether the change was made is not known, and it may be made yet. Look with get_task or list_tasks before you call this again."
 	case schema.CodeShuttingDown, schema.CodeStorageUnavailable:
 		return sentence(e.Message) + " Call this again in a moment; if it stays so, tell a person."
-	case schema.CodeOutcomeUnknown:
-		return "The daemon could not find out in time whether the change was made; it may be made yet. Look with get_task or list_tasks before you call this again."
 	case schema.CodeMethodNotFound:
 		return "The daemon is of an older version and cannot do this: " + sentence(e.Message) + " Tell a person to bring it up to date."
 	}
