@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"unicode/utf8"
 
 	"github.com/descartes-tasks/descartes/schema"
 )
@@ -57,6 +58,9 @@ func encode(changes []json.RawMessage) []byte {
 // decode reads a message strictly: a member or an operation that is not known could
 // change what the message does.
 func decode(position int64, data []byte) (*message, error) {
+	if !utf8.Valid(data) {
+		return nil, &unknownMessage{position, errors.New("it is no valid UTF-8")}
+	}
 	var head struct {
 		Version int `json:"v"`
 	}
@@ -83,13 +87,24 @@ func decode(position int64, data []byte) (*message, error) {
 	return m, nil
 }
 
-// check refuses a change that no daemon has made.
+// check refuses a change that is not complete: each daemon would have to make up
+// something of its own.
 func check(c *schema.Change) error {
+	if c.Origin != schema.OriginRPC && c.Origin != schema.OriginLease {
+		return fmt.Errorf("a change of the origin %q", c.Origin)
+	}
 	if len(c.Operations) == 0 {
 		return errors.New("a change without an operation")
 	}
 	for i := range c.Operations {
-		if err := c.Operations[i].Normalize(); err != nil {
+		o := &c.Operations[i]
+		switch {
+		case o.Create != nil && o.Create.ID == "":
+			return errors.New("a task without an id")
+		case o.Claim != nil && o.Claim.LeaseToken == "":
+			return errors.New("a claim without a token")
+		}
+		if err := o.Normalize(); err != nil {
 			return err
 		}
 	}

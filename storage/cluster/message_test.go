@@ -56,6 +56,10 @@ func TestMessagesThatAreNotKnown(t *testing.T) {
 		`{"v":1,"changes":[{"at":1,"origin":"rpc","operations":[{"op":"merge","id":"a"}]}]}`,
 		`{"v":1,"changes":[{"at":1,"origin":"rpc","operations":[{"op":"delete","id":"a","why":"?"}]}]}`,
 		`{"v":1,"changes":[{"at":1,"origin":"rpc","operations":[{"op":"delete","id":"a"}],"urgent":true}]}`,
+		`{"v":1,"changes":[{"at":1,"origin":"external","operations":[{"op":"delete","id":"a"}]}]}`,
+		`{"v":1,"changes":[{"at":1,"origin":"rpc","operations":[{"op":"create","title":"x"}]}]}`,
+		`{"v":1,"changes":[{"at":1,"origin":"rpc","operations":[{"op":"claim","assigned_to":"w"}]}]}`,
+		"{\"v\":1,\"changes\":[{\"at\":1,\"origin\":\"rpc\",\"operations\":[{\"op\":\"delete\",\"id\":\"\xff\"}]}]}",
 		`{"v":1,"changes":[]}{"v":1}`, `{"v":1,"changes":[]`,
 	} {
 		_, err := decode(7, []byte(data))
@@ -103,4 +107,32 @@ func TestChangesThatAreTooLarge(t *testing.T) {
 	if all[0].Last != 1 || all[1].Err == nil || all[2].Last != 2 {
 		t.Errorf("%+v", all)
 	}
+}
+
+// Whatever arrives is a message that is written again the same way, or is refused.
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte(`{"v":1,"changes":[{"at":1,"origin":"rpc","operations":[{"op":"create","id":"a","title":"x"}]}]}`))
+	f.Add([]byte(`{"v":1,"changes":[{"at":1,"origin":"lease","operations":[{"op":"expire","id":"a","lease_token":"t","expires_at":3}]}]}`))
+	f.Add([]byte(`{"v":1,"changes":[{"at":1,"origin":"rpc","source":5,"operations":[{"op":"claim","assigned_to":"w","lease_token":"t"}]}]}`))
+	f.Add(fence)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m, err := decode(1, data)
+		if err != nil {
+			if _, ok := errors.AsType[*unknownMessage](err); !ok {
+				t.Fatalf("%v", err)
+			}
+			return
+		}
+		encoded, _, err := encodeAll(m.Changes, 1<<30)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := decode(1, encode(encoded))
+		if err != nil {
+			t.Fatalf("%s: %v", encode(encoded), err)
+		}
+		if twice, _, err := encodeAll(again.Changes, 1<<30); err != nil || !bytes.Equal(encode(twice), encode(encoded)) {
+			t.Fatalf("%v\n%s\n%s", err, encode(encoded), encode(twice))
+		}
+	})
 }
