@@ -18,6 +18,10 @@ import (
 // daemon, which is a little further, has given.
 const aheadPatience = 5 * time.Second
 
+// logSkew is how far the clocks of the NATS servers may be apart: the leader of the log
+// tells the time of a cluster, and another one may be the next.
+const logSkew = 5 * time.Second
+
 // keeper is where the daemon keeps its tasks: in a file of its own, or in one that
 // follows the log of a cluster.
 type keeper struct {
@@ -63,7 +67,7 @@ func (k keeper) emit(ctx context.Context, config emitter.Config) (*emitter.Emitt
 	if k.cluster == nil {
 		return emitter.New(ctx, k.DB, config)
 	}
-	config.Now, config.AheadPatience = k.cluster.Now, aheadPatience
+	config.Now, config.AheadPatience, config.Skew = k.cluster.Now, aheadPatience, logSkew
 	return emitter.New(ctx, k.cluster, config)
 }
 
