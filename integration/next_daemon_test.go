@@ -58,7 +58,7 @@ func (w *crew) write(c *client.Client, id string) {
 			w.answers[task.Version] = id
 		case perhapsMade:
 			w.unsure++
-		case !again && !(lost && errors.Is(err, schema.CodeTaskExists)):
+		case !again && !(lost && errors.Is(err, schema.CodeTaskExists)) && w.t.Context().Err() == nil:
 			w.t.Errorf("%s: %v", id, err)
 		}
 		w.mu.Unlock()

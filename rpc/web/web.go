@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"slices"
 	"strconv"
 )
 
@@ -95,7 +96,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("Cross-Origin-Opener-Policy", "same-origin")
 	header.Set("Cache-Control", "no-cache")
 	header.Set("ETag", file.tag)
-	if r.URL.Path == "/client.js" || r.URL.Path == "/subscription.js" { // for pages of origins that may come in
+	if slices.Contains([]string{"/client.js", "/subscription.js", "/errors.js"}, r.URL.Path) { // for pages of origins that may come in
 		header.Set("Access-Control-Allow-Origin", "*")
 	}
 	if r.Header.Get("If-None-Match") == file.tag {

@@ -39,7 +39,7 @@ func TestEveryFileIsServedSafely(t *testing.T) {
 		if other := get(h, path, `"of another binary"`); other.StatusCode != http.StatusOK {
 			t.Errorf("%s: %s for who has another one", path, other.Status)
 		}
-		if cross := first.Header.Get("Access-Control-Allow-Origin"); (cross == "*") != (path == "/client.js" || path == "/subscription.js") {
+		if cross := first.Header.Get("Access-Control-Allow-Origin"); (cross == "*") != (path == "/client.js" || path == "/subscription.js" || path == "/errors.js") {
 			t.Errorf("%s: pages of other origins: %q", path, cross)
 		}
 	}

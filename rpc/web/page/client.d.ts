@@ -87,8 +87,13 @@ export interface Options {
   /** Reads a message; default JSON.parse. */
   parse?(text: string): any;
   /** Milliseconds to wait before an attempt, which is numbered from 0. Default: 0.25 s, doubled
-   *  up to 10 s, of which half is random. */
+   *  up to 10 s, of which half is random. Of several daemons the others are tried at once; the
+   *  pauses are between rounds. */
   backoff?(attempt: number): number;
+  /** Milliseconds that a daemon may say nothing, though it is asked, until the connection is given
+   *  up, within a second more. Default: 25 s, or 10 s where there are several daemons, of which one
+   *  that does not let in within 2 s is given up, too. */
+  silence?: number;
 }
 
 /** Tells of a change of its state by an event "state". */
@@ -100,9 +105,11 @@ export class Client extends EventTarget {
   readonly since: number; // Unix milliseconds
   readonly retryAt: number; // 0: no attempt is planned
   readonly heardAt: number;
-  readonly url: string;
+  readonly url: string; // of the daemon that is used, or tried
 
-  /** Rejects with an RpcError that the daemon answered, or a ConnectionError. */
+  /** Rejects with an RpcError that the daemon answered, or a ConnectionError. Of several daemons
+   *  the next one is asked where that changes nothing: what was not sent, what only reads, and what
+   *  was answered with shutting_down. */
   call<Result = unknown>(method: string, params?: object | unknown[]): Promise<Result>;
   /** Default: a snapshot, then every change. */
   subscribe(params?: SubscribeParams, handlers?: Handlers): Subscription;
@@ -123,5 +130,8 @@ export class ConnectionError extends Error {
   readonly sent: boolean;
 }
 
-/** url: default the daemon that served this page. */
-export function connect(url?: string, options?: Options): Client;
+/** url: default the daemon that served this page. Several are of daemons with one journal, as those
+ *  of a cluster: the first one that answers is used, and the next one when that is lost, at once. A
+ *  daemon with another journal is not used, unless there is nothing else and there are subscriptions:
+ *  these begin anew then. */
+export function connect(url?: string | string[], options?: Options): Client;

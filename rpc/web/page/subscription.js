@@ -15,6 +15,7 @@ export class Subscription {
   #snapshot = null; // the tasks of a snapshot that is not complete yet
   #dead = new Set(); // deleted tasks that are still in seqs, oldest first
   #running = 0; // the attempt that counts; -1: it is closed
+  #refused = null; // since when and how often the cursor was refused
   #renews = false; // the daemon sends a new snapshot by itself after a resync
 
   constructor(client, params, handlers, settle, route) {
@@ -53,13 +54,25 @@ export class Subscription {
     this.#snapshot = this.#renews ? [] : null;
     try {
       const id = await this.#client.call("task.subscribe", params);
-      if (attempt === this.#running) this.#route(id);
+      if (attempt !== this.#running) return;
+      this.#refused = null;
+      this.#route(id);
     } catch (error) {
       if (attempt !== this.#running || error.name === "ConnectionError") return;
-      if (error.code === cursorExpired) this.#startOver();
+      if (error.code === cursorExpired) this.#expired(error.data.reason_detail);
       else if (passing.has(error.code)) setTimeout(() => attempt === this.#running && this.begin(), 1000);
       else this.#handlers.error?.(error);
     }
+  }
+
+  // expired tries the other daemons, which may have more of the journal, before it gives
+  // the cursor up.
+  #expired(detail) {
+    this.#refused ??= { since: this.#client.tries, times: 0 };
+    this.#refused.times++;
+    if (detail !== "epoch" && this.#client.elsewhere(this.#refused, detail)) return;
+    this.#refused = null;
+    this.#startOver();
   }
 
   // startOver gives the cursor up: from now on the view is that of a snapshot, or, for who
