@@ -3,11 +3,14 @@ package integration
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/descartes-tasks/descartes/schema"
 )
 
 // followPage is a page that is given several daemons, and notes what it is told.
@@ -63,7 +66,7 @@ func boardDaemons(t *testing.T, b *boardTest) {
 		d.kill()
 		killed = append(killed, told{URL: d.url, At: time.Now().UnixMilli()})
 		w.until(fmt.Sprintf(`whole.at(-1).url !== %q`, d.url))
-		daemons[i%2] = serve(t, db, append(flags, "--listen", strings.TrimSuffix(strings.TrimPrefix(d.url, "ws://"), "/rpc"))...)
+		daemons[i%2] = serve(t, db, append(flags, "--listen", d.host())...)
 	}
 	crew.stop()
 
@@ -110,6 +113,32 @@ func boardDaemons(t *testing.T, b *boardTest) {
 	if took[kills-1] > 1000 || silent > 5000 {
 		t.Error("that is too long")
 	}
+}
+
+// The example of docs/clients.md works as it is written there: the first daemon may go.
+func boardSeveral(t *testing.T, b *boardTest) {
+	text, err := os.ReadFile("../docs/clients.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## Several daemons\n")
+	_, example, shown := strings.Cut(section, "\n```js\n")
+	example, _, _ = strings.Cut(example, "```")
+	if !shown {
+		t.Fatal("there is no example")
+	}
+	var names *strings.Replacer
+	page := otherPage(t, b, func(string) string {
+		return `<body><script type="module">` + names.Replace(example) + `</script>`
+	})
+	other := serve(t, b.daemon.db, "--allow-origin", page)
+	names = strings.NewReplacer("a.example:7420", b.daemon.host(), "b.example:7420", other.host(), "c.example:7420", "127.0.0.1:1")
+	w := openWindow(t, b.browser, page)
+	w.until(fmt.Sprintf(`document.body.dataset.daemon === %q`, b.daemon.url))
+	b.daemon.kill()
+	w.until(fmt.Sprintf(`document.body.dataset.daemon === %q`, other.url))
+	createWith(t, other.dial(), schema.Draft{ID: "report", Title: "Write the report"})
+	w.until(`document.title === "report created"`)
 }
 
 // Past a daemon of another journal, one that is behind and one that is away a page finds

@@ -46,6 +46,7 @@ func TestBoard(t *testing.T) {
 		{"still under the pointer", boardHold},
 		{"client.js for another page", boardExample},
 		{"client.js, connections that break", boardClient},
+		{"client.js, several daemons", boardSeveral},
 		{"client.js, daemons that die", boardDaemons},
 		{"client.js, daemons of other journals", boardStrangers},
 		{"axe", boardAxe},
