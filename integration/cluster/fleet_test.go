@@ -1,0 +1,154 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/descartes-tasks/descartes/rpc/client"
+)
+
+// member is one of several daemons.
+type member struct {
+	*process
+	db, socket string
+	flags      []string
+	ahead      time.Duration // of its clock
+	down       sync.RWMutex  // held by who has ended it, until it answers again
+	links      []*link       // to the NATS servers
+}
+
+// url is the same after every start.
+func (m *member) url() string { return "ws+unix://" + m.socket }
+
+// running waits until the daemon answers.
+func (m *member) running() {
+	m.down.RLock()
+	defer m.down.RUnlock()
+}
+
+// begin starts the daemon, and returns when it answers.
+func (m *member) begin() {
+	m.t.Helper()
+	m.start()
+	m.await("ready ws")
+}
+
+// address is where it can be reached by TCP, until it ends.
+func (m *member) address() string {
+	m.t.Helper()
+	return strings.Fields(m.await("ready ws"))[1]
+}
+
+// restart ends the daemon as told and starts it again.
+func (m *member) restart(end func()) {
+	m.t.Helper()
+	m.down.Lock()
+	defer m.down.Unlock()
+	end()
+	m.begin()
+}
+
+// dial connects a client that connects again, without waiting long.
+func (m *member) dial() *client.Client {
+	m.t.Helper()
+	c, err := client.Dial(m.t.Context(), m.url(), reconnecting())
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func reconnecting() client.Options {
+	return client.Options{Reconnect: true, Backoff: func(int) time.Duration { return 5 * time.Millisecond }}
+}
+
+// fleet is daemons that serve the same tasks.
+type fleet struct {
+	t       *testing.T
+	members []*member
+	nats    *natsServers // nil: the daemons share one file
+}
+
+// fleetOptions say of what a fleet is made. The zero value is three daemons and three
+// NATS servers as they are by themselves.
+type fleetOptions struct {
+	nats   natsOptions
+	clocks []time.Duration // of the daemons; those without one are right
+	flags  []string        // of every daemon
+}
+
+const fleetSize = 3
+
+// startFleet starts a NATS server and a daemon on each of three machines.
+func startFleet(t *testing.T, options fleetOptions) *fleet {
+	t.Helper()
+	f := &fleet{t: t, nats: startNATS(t, fleetSize, options.nats)}
+	for i := range fleetSize {
+		m := f.add(filepath.Join(t.TempDir(), "descartes.db"), options.flags...)
+		if i < len(options.clocks) {
+			m.ahead = options.clocks[i]
+		}
+	}
+	for _, m := range f.members {
+		m.start()
+	}
+	for _, m := range f.members {
+		m.await("ready ws")
+	}
+	return f
+}
+
+// startOnOneFile starts daemons that share a file, and need nothing else.
+func startOnOneFile(t *testing.T, n int) *fleet {
+	t.Helper()
+	f := &fleet{t: t}
+	db := filepath.Join(t.TempDir(), "descartes.db")
+	for range n {
+		f.add(db).begin()
+	}
+	return f
+}
+
+// add adds a daemon, and does not start it.
+func (f *fleet) add(db string, flags ...string) *member {
+	name := fmt.Sprint("d", len(f.members))
+	m := &member{db: db, socket: filepath.Join(f.t.TempDir(), name), flags: flags}
+	m.process = newProcess(f.t, name, binary, m.arguments)
+	m.env = func() []string { return []string{clockVariable + "=" + m.ahead.String()} }
+	if f.nats != nil {
+		for _, s := range f.nats.all {
+			m.links = append(m.links, s.reach(name))
+		}
+	}
+	f.members = append(f.members, m)
+	return m
+}
+
+func (m *member) arguments() []string {
+	arguments := []string{"serve", "--listen", "127.0.0.1:0", "--socket", m.socket, "--db", m.db, "--log-level", "debug"}
+	if len(m.links) > 0 {
+		var urls []string
+		for _, l := range m.links {
+			urls = append(urls, "nats://"+l.address())
+		}
+		arguments = append(arguments, "--cluster", strings.Join(urls, ","), "--cluster-daemon", m.name)
+	}
+	return append(arguments, m.flags...)
+}
+
+// dial gives a client of each daemon.
+func (f *fleet) dial() (all []*client.Client) {
+	f.t.Helper()
+	for _, m := range f.members {
+		all = append(all, m.dial())
+	}
+	return all
+}
+
+var errAccepted = errors.New("accepted")
