@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/descartes-tasks/descartes/integration/kit"
 	"github.com/descartes-tasks/descartes/rpc/client"
 	"github.com/descartes-tasks/descartes/schema"
 )
@@ -45,14 +45,14 @@ type claimRun struct {
 	kills    int
 	tasks    int
 	seed     uint64
-	ledger   *claimLedger
+	ledger   *kit.Ledger
 }
 
 func newClaimRun(t *testing.T, services ...*service) *claimRun {
-	r := &claimRun{t: t, services: services, ledger: newClaimLedger()}
-	r.kills = int(fromEnvironment(t, "DESCARTES_KILLS", 5))
+	r := &claimRun{t: t, services: services, ledger: kit.NewLedger()}
+	r.kills = int(kit.FromEnvironment(t, "DESCARTES_KILLS", 5))
 	r.tasks = tasksPerKill * r.kills
-	r.seed = uint64(fromEnvironment(t, "DESCARTES_SEED", time.Now().UnixNano()))
+	r.seed = uint64(kit.FromEnvironment(t, "DESCARTES_SEED", time.Now().UnixNano()))
 	t.Logf("DESCARTES_SEED=%d", r.seed)
 	return r
 }
@@ -70,7 +70,7 @@ func (r *claimRun) run() {
 	for i := range crashClaimers {
 		w := r.worker(i)
 		working.Go(func() {
-			if err := w.work(ctx); err != nil {
+			if err := w.Work(ctx); err != nil {
 				r.t.Error(err)
 			}
 		})
@@ -85,8 +85,8 @@ func (r *claimRun) run() {
 	took := time.Since(began)
 	stop()
 	working.Wait()
-	events := journalOf(r.t, maker, "")
-	story := requireLeaseStory(r.t, events, r.ledger)
+	events := kit.Journal(r.t, maker, "")
+	story := kit.RequireStory(r.t, events, r.ledger)
 	for _, s := range r.services {
 		s.daemon.stop()
 	}
@@ -96,14 +96,15 @@ func (r *claimRun) run() {
 
 func (r *claimRun) randomness(of int) *rand.Rand { return rand.New(rand.NewPCG(r.seed, uint64(of))) }
 
-func (r *claimRun) worker(i int) *worker {
+func (r *claimRun) worker(i int) *kit.Worker {
 	s := r.services[i%len(r.services)]
-	return &worker{
-		name: fmt.Sprint("worker", i), url: s.url(), running: s.running, random: r.randomness(1 + i), ledger: r.ledger,
-		connect: func() (*peer, error) {
+	return &kit.Worker{
+		Name: fmt.Sprint("worker", i), URL: s.url(), Running: s.running, Random: r.randomness(1 + i), Ledger: r.ledger,
+		Connect: func() (kit.Connection, error) {
 			s.down.RLock()
 			defer s.down.RUnlock()
-			return s.daemon.connect()
+			p, err := s.daemon.connect()
+			return workerPeer{p}, err
 		},
 	}
 }
@@ -113,7 +114,7 @@ func (r *claimRun) killDaemons() {
 	r.t.Helper()
 	random := r.randomness(0)
 	for range r.kills {
-		r.ledger.answers.await(r.t, 1+random.IntN(tasksPerKill-10))
+		r.ledger.Answers.Await(r.t, 1+random.IntN(tasksPerKill-10))
 		<-time.After(time.Duration(random.Int64N(int64(20 * time.Millisecond))))
 		r.services[random.IntN(len(r.services))].kill()
 	}
@@ -131,102 +132,14 @@ func (r *claimRun) awaitAllDone(c *client.Client) {
 	}
 }
 
-func (r *claimRun) report(s leaseStory, took time.Duration) {
+func (r *claimRun) report(s kit.Story, took time.Duration) {
 	r.t.Helper()
 	l := r.ledger
-	if s.done != r.tasks {
-		r.t.Errorf("%d tasks are done, of %d", s.done, r.tasks)
+	if s.Done != r.tasks {
+		r.t.Errorf("%d tasks are done, of %d", s.Done, r.tasks)
 	}
 	r.t.Logf("%d tasks done once in %v; %d kills of a daemon, %d of a worker, %d connections left or cut, %d answers lost; "+
 		"%d claims, %d renewals, %d given back, %d run out, %d ended with their connection, %d that nobody was told of, %d holders were told that they had lost it; "+
 		"%d writes with an old token, all refused",
-		s.done, took, r.kills, l.processes, l.left, l.unanswered, s.claims, l.renewed, l.released, s.expired, s.broken, s.returned, len(l.lost), l.forged)
-}
-
-// leaseStory counts what the journal tells of claims.
-type leaseStory struct {
-	claims, done    int
-	expired, broken int // leases that ran out, and that ended before: with their connection
-	returned        int // that nobody was ever told of
-}
-
-// clockTolerance is what two looks at the clock may differ by.
-const clockTolerance = 5 * time.Millisecond
-
-// requireLeaseStory checks the journal of workers: each claim is of a ready task that
-// nobody holds and ends before the next one, who writes under a claim has it at that
-// moment, each task is done once, no lease ends before it was promised to, and all of it
-// is what the workers were told.
-func requireLeaseStory(t *testing.T, events []schema.Event, l *claimLedger) (s leaseStory) {
-	t.Helper()
-	world, claimedAt, doneBy := make(replay), make(map[string]int64), make(map[string]string)
-	for i := range events {
-		e := &events[i]
-		before, after := world.take(t, e)
-		if e.ChangeType != schema.Updated {
-			continue
-		}
-		if after.by != before.by && after.by != before.holder() {
-			t.Errorf("event %d: written under the claim of %s while %q holds %s", e.Seq, after.by, before.holder(), e.TaskID)
-		}
-		switch was, is := before.holder(), after.holder(); {
-		case was == "" && is != "":
-			s.claims++
-			if claimedAt[is] != 0 || !before.Ready || after.Status != schema.InProgress || after.AssignedTo == nil || *after.AssignedTo != is {
-				t.Errorf("event %d: %s claims %+v, and has %+v", e.Seq, is, before.Task, after.Task)
-			}
-			claimedAt[is] = e.Timestamp
-		case was != is && is != "":
-			t.Errorf("event %d: %s and %s hold %s", e.Seq, was, is, e.TaskID)
-		case was != is && e.Origin == schema.OriginLease:
-			requireEndedInTime(t, e, after, was, claimedAt[was], l, &s)
-		case was == is && after.Status != schema.InProgress || before.Status == schema.Done:
-			t.Errorf("event %d: nobody may do this: %s", e.Seq, e.Task)
-		case after.Status == schema.Done:
-			if after.by != was {
-				t.Errorf("event %d: %s is done by %s while %s holds it", e.Seq, e.TaskID, after.by, was)
-			}
-			doneBy[e.TaskID] = was
-			s.done++
-		}
-	}
-	requireTold(t, doneBy, l)
-	return s
-}
-
-// requireEndedInTime checks the end of a lease that nobody asked for.
-func requireEndedInTime(t *testing.T, e *schema.Event, after *replayed, holder string, claimedAt int64, l *claimLedger, s *leaseStory) {
-	t.Helper()
-	if after.Status != schema.Todo || after.AssignedTo != nil || !after.Ready {
-		t.Errorf("event %d: a lease ends, and leaves %s", e.Seq, e.Task)
-	}
-	promised := max(claimedAt+schema.MinLeaseMS, l.promised[holder])
-	early := time.Duration(promised-e.Timestamp) * time.Millisecond
-	switch {
-	case early <= clockTolerance:
-		s.expired++
-	case strings.HasSuffix(holder, bound):
-		s.broken++
-	case l.promised[holder] == 0:
-		s.returned++ // the connection was gone before it could be told
-	default:
-		t.Errorf("event %d: the lease of %s ends %v before its time", e.Seq, holder, early)
-	}
-}
-
-// requireTold compares the journal with what the workers were told.
-func requireTold(t *testing.T, doneBy map[string]string, l *claimLedger) {
-	t.Helper()
-	finishers := make(map[string]bool)
-	for _, holder := range doneBy {
-		finishers[holder] = true
-		if l.lost[holder] {
-			t.Errorf("%s was told that it had lost its claim, and its task is done by it", holder)
-		}
-	}
-	for holder := range l.finished {
-		if !finishers[holder] {
-			t.Errorf("%s was told that its task is done, which the journal does not know", holder)
-		}
-	}
+		s.Done, took, r.kills, l.Processes, l.Left, l.Unanswered, s.Claims, l.Renewed, l.Released, s.Expired, s.Broken, s.Returned, len(l.Lost), l.Forged)
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/descartes-tasks/descartes/integration/kit"
 	"github.com/descartes-tasks/descartes/rpc/client"
 	"github.com/descartes-tasks/descartes/schema"
 )
@@ -28,7 +29,7 @@ func TestClaims(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.race.t, c.race.d = t, serve(t, database(t), "--log-level", "warn")
-			c.race.tasks = int(fromEnvironment(t, "DESCARTES_CLAIMS", 1000))
+			c.race.tasks = int(kit.FromEnvironment(t, "DESCARTES_CLAIMS", 1000))
 			c.race.run()
 		})
 	}
@@ -85,7 +86,7 @@ func (r *claimRace) run() {
 	took := time.Since(began)
 	stop()
 	claiming.Wait()
-	events := journalOf(r.t, maker, "")
+	events := kit.Journal(r.t, maker, "")
 	claims := r.requireOrder(events)
 	r.t.Logf("%d claims by %d connections in %v; %d events", claims, claimers, took, len(events))
 	if claims != r.tasks {
@@ -158,22 +159,22 @@ func (r *claimRace) requireOneWinnerEach() {
 // requireOrder checks each claim of the journal against what was ready then.
 func (r *claimRace) requireOrder(events []schema.Event) (claims int) {
 	r.t.Helper()
-	world := make(replay)
+	world := make(kit.Replay)
 	for i := range events {
 		e := &events[i]
-		before, after := world.take(r.t, e)
-		if before.holder() != "" || after.holder() == "" {
+		before, after := world.Take(r.t, e)
+		if before.Holder() != "" || after.Holder() == "" {
 			continue
 		}
 		claims++
-		filter := r.filters[after.holder()]
+		filter := r.filters[after.Holder()]
 		if !before.Ready || !filter.Match(&before.Task) {
-			r.t.Errorf("event %d: %s got %+v", e.Seq, after.holder(), before.Task)
+			r.t.Errorf("event %d: %s got %+v", e.Seq, after.Holder(), before.Task)
 		}
 		for _, other := range world {
-			if other.Ready && filter.Match(&other.Task) && other.goesBefore(before) {
-				r.t.Fatalf("event %d: %s got %s (%s, created at %d as %d) and not %s (%s, created at %d as %d)", e.Seq, after.holder(),
-					before.ID, before.Priority, before.CreatedAt, before.born, other.ID, other.Priority, other.CreatedAt, other.born)
+			if other.Ready && filter.Match(&other.Task) && other.GoesBefore(before) {
+				r.t.Fatalf("event %d: %s got %s (%s, created at %d as %d) and not %s (%s, created at %d as %d)", e.Seq, after.Holder(),
+					before.ID, before.Priority, before.CreatedAt, before.Born, other.ID, other.Priority, other.CreatedAt, other.Born)
 			}
 		}
 	}

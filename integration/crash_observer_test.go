@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/descartes-tasks/descartes/integration/kit"
 	"github.com/descartes-tasks/descartes/rpc/client"
 	"github.com/descartes-tasks/descartes/schema"
 )
@@ -92,7 +93,7 @@ func (o *observer) take(e *schema.Event) (over bool) {
 
 // reconnect leaves it to the client to resume.
 func (o *observer) reconnect(ctx context.Context, r *crashRun) error {
-	options := reconnecting()
+	options := kit.Reconnecting()
 	options.Reconnected = func() { o.connected++ }
 	c, err := persist(ctx, func() (*client.Client, error) {
 		r.running()

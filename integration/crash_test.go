@@ -3,12 +3,11 @@ package integration
 import (
 	"context"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/descartes-tasks/descartes/integration/kit"
 	"github.com/descartes-tasks/descartes/schema"
 )
 
@@ -38,7 +37,7 @@ type crashRun struct {
 	early     int // kills before a daemon was ready
 	seed      uint64
 	random    *rand.Rand
-	answers   tally              // of the writers
+	answers   kit.Tally          // of the writers
 	stop      context.CancelFunc // ends the writing
 	giveUp    context.CancelFunc // ends the reading before its end
 	writing   sync.WaitGroup
@@ -51,8 +50,8 @@ type crashRun struct {
 func newCrashRun(t *testing.T) *crashRun {
 	r := &crashRun{
 		service: startService(t, database(t), "s"),
-		kills:   int(fromEnvironment(t, "DESCARTES_KILLS", 15)),
-		seed:    uint64(fromEnvironment(t, "DESCARTES_SEED", time.Now().UnixNano())),
+		kills:   int(kit.FromEnvironment(t, "DESCARTES_KILLS", 15)),
+		seed:    uint64(kit.FromEnvironment(t, "DESCARTES_SEED", time.Now().UnixNano())),
 	}
 	t.Logf("DESCARTES_SEED=%d", r.seed)
 	r.random = rand.New(rand.NewPCG(r.seed, 0))
@@ -82,7 +81,7 @@ func (r *crashRun) survive(round int) {
 	if round%4 == 0 {
 		r.outside.begin()
 	}
-	r.answers.await(r.t, 1+r.random.IntN(300))
+	r.answers.Await(r.t, 1+r.random.IntN(300))
 	<-time.After(r.upTo(20 * time.Millisecond)) // any moment, not only that after an answer
 	if r.random.IntN(4) == 0 {
 		r.early++
@@ -145,18 +144,4 @@ func (r *crashRun) finish() {
 	r.t.Logf("%d kills, %d more while starting; %d writes made of %d asked for, %d answers lost; %d writes of another process; "+
 		"%d events in the journal, %d seen by %d subscribers",
 		r.kills, r.early, made, writes, lost, outside, len(f.records), events, len(r.observers))
-}
-
-// fromEnvironment gives a number of the environment, or a default.
-func fromEnvironment(t *testing.T, name string, otherwise int64) int64 {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return otherwise
-	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
 }

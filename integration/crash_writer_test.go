@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/descartes-tasks/descartes/integration/kit"
 	"github.com/descartes-tasks/descartes/rpc/client"
 	"github.com/descartes-tasks/descartes/schema"
 )
@@ -85,9 +86,9 @@ func (w *crashWriter) settle(call func() error) (lost bool, err error) {
 	for w.run.t.Context().Err() == nil {
 		w.run.running()
 		err = call()
-		again, perhapsMade := unanswered(err)
+		again, perhapsMade := kit.Unanswered(err)
 		if !again {
-			w.run.answers.add()
+			w.run.answers.Add()
 			return lost, err
 		}
 		if perhapsMade {
@@ -261,7 +262,7 @@ func (w *crashWriter) apply(ctx context.Context, marks []string, operations ...s
 	var seqs []int64
 	switch code := schema.CodeOf(err); {
 	case err == nil:
-		seqs, made = versionsOf(applied), true
+		seqs, made = kit.Versions(applied), true
 	case lost && code == schema.CodeTaskExists:
 		made = true
 	case code == schema.CodeVersionConflict:

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/descartes-tasks/descartes/integration/kit"
 	"github.com/descartes-tasks/descartes/rpc/client"
 	"github.com/descartes-tasks/descartes/schema"
 )
@@ -28,7 +29,7 @@ func TestFollowersMissNothing(t *testing.T) {
 	s := startService(t, database(t), "s")
 	work := newWriting(s)
 	work.begin(t.Context(), writers)
-	work.answers.await(t, 300) // so that there are snapshots that can be cut off
+	work.answers.Await(t, 300) // so that there are snapshots that can be cut off
 	followers := map[string]follower{
 		"every event":          &scribe{},
 		"folding":              &folding{},
@@ -50,7 +51,7 @@ func TestFollowersMissNothing(t *testing.T) {
 		}()
 	}
 	for i := range restarts {
-		work.answers.await(t, 300)
+		work.answers.Await(t, 300)
 		if i%2 == 0 {
 			s.kill()
 		} else {
@@ -85,14 +86,14 @@ func TestFollowersMissNothing(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	t.Logf("%d writes, %d restarts, %d x %d cuts, %d events", work.answers.n, restarts, len(cutters), cuts, last.Version)
+	t.Logf("%d writes, %d restarts, %d x %d cuts, %d events", work.answers.Count(), restarts, len(cutters), cuts, last.Version)
 }
 
 // writing is the work of several writers. A writer that has no answer repeats what it
 // asked for: each of its writes can be repeated.
 type writing struct {
 	service *service
-	answers tally
+	answers kit.Tally
 	stop    context.CancelFunc
 	ended   chan error
 	writers int
@@ -154,11 +155,11 @@ func repeated[T any](w *writing, write func(ctx context.Context) (T, error), mad
 	for perhaps := false; ; {
 		w.service.running()
 		result, err := write(context.Background())
-		switch again, lost := unanswered(err); {
+		switch again, lost := kit.Unanswered(err); {
 		case again:
 			perhaps = perhaps || lost
 		case err == nil || perhaps && errors.Is(err, made):
-			w.answers.add()
+			w.answers.Add()
 			return result, nil
 		default:
 			return result, err

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/descartes-tasks/descartes/integration/kit"
 	"github.com/descartes-tasks/descartes/rpc/client"
 	"github.com/descartes-tasks/descartes/schema"
 )
@@ -32,14 +33,14 @@ type follower interface {
 func persist[T any](ctx context.Context, do func() (T, error)) (T, error) {
 	for {
 		result, err := do()
-		if again, _ := unanswered(err); !again || ctx.Err() != nil {
+		if again, _ := kit.Unanswered(err); !again || ctx.Err() != nil {
 			return result, err
 		}
 	}
 }
 
 func dialPersistently(ctx context.Context, url string) (*client.Client, error) {
-	return persist(ctx, func() (*client.Client, error) { return client.Dial(ctx, url, reconnecting()) })
+	return persist(ctx, func() (*client.Client, error) { return client.Dial(ctx, url, kit.Reconnecting()) })
 }
 
 // events gives the events of a subscription one by one until do says that it was the last.

@@ -30,6 +30,7 @@ var mayImport = map[string][]string{
 	"rpc/client":          {"schema", "rpc/internal/wire"},
 	"rpc/web":             {},
 	"integration":         {"rpc/client", "schema"},
+	"integration/kit":     {"rpc/client", "schema"},
 	"integration/bench":   {},
 	"cmd/descartes":       {"cmd/descartes/bench", "cmd/descartes/mcp", "emitter", "rpc", "rpc/client", "schema", "storage", "storage/cluster"},
 	"cmd/descartes/bench": {"rpc/client", "schema"},

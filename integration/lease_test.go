@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/descartes-tasks/descartes/integration/kit"
 	"github.com/descartes-tasks/descartes/rpc/client"
 	"github.com/descartes-tasks/descartes/schema"
 )
@@ -202,7 +203,7 @@ func requireRunsOut(t *testing.T, s *client.Subscription, id string, expiresAt i
 		t.Errorf("event %+v, %v; want that the lease of %s has ended", e, err, id)
 	}
 	late := time.Duration(e.Timestamp-expiresAt) * time.Millisecond
-	if late < -clockTolerance || late > leaseGrace {
+	if late < -kit.ClockTolerance || late > leaseGrace {
 		t.Errorf("the lease ends %v after its time", late)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/descartes-tasks/descartes/integration/kit"
 	"github.com/descartes-tasks/descartes/rpc/client"
 	"github.com/descartes-tasks/descartes/schema"
 )
@@ -110,11 +111,11 @@ func TestLeaseRenewedAtTheLastMoment(t *testing.T) {
 // requireNotEarly checks that a lease has ended, and not before its time.
 func requireNotEarly(t *testing.T, c *client.Client, h *client.Claimed) {
 	t.Helper()
-	for _, e := range journalOf(t, c, h.Task.ID) {
+	for _, e := range kit.Journal(t, c, h.Task.ID) {
 		if e.Origin != schema.OriginLease {
 			continue
 		}
-		if early := time.Duration(h.ExpiresAt-e.Timestamp) * time.Millisecond; early > clockTolerance {
+		if early := time.Duration(h.ExpiresAt-e.Timestamp) * time.Millisecond; early > kit.ClockTolerance {
 			t.Errorf("the lease of %s ends %v before its time", h.Task.ID, early)
 		}
 		return

@@ -197,6 +197,16 @@ func (p *peer) call(method string, params any) (json.RawMessage, error) {
 	}
 }
 
+// workerPeer is a connection of a worker.
+type workerPeer struct{ *peer }
+
+func (c workerPeer) Call(method string, params any) (json.RawMessage, error) {
+	return c.call(method, params)
+}
+
+// Cut cuts it; the daemon may have been the first.
+func (c workerPeer) Cut() { _ = reset(c.TCPConn) }
+
 // event gives the next event that is no bookmark.
 func (p *peer) event() (schema.Event, error) {
 	for {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/descartes-tasks/descartes/integration/kit"
 	"github.com/descartes-tasks/descartes/rpc/client"
 	"github.com/descartes-tasks/descartes/schema"
 )
@@ -30,7 +31,7 @@ func TestReadyIsNeverWrong(t *testing.T) {
 	if os.Getenv("CI") == "true" {
 		steps = 3000
 	}
-	steps = fromEnvironment(t, "DESCARTES_READY_STEPS", steps)
+	steps = kit.FromEnvironment(t, "DESCARTES_READY_STEPS", steps)
 	for i := range steps {
 		r.step()
 		r.read(journalEnd)
@@ -58,7 +59,7 @@ type readyRun struct {
 	random  *rand.Rand
 	held    []*client.Claimed
 
-	world replay // the journal up to last
+	world kit.Replay // the journal up to last
 	last  int64
 	cause schema.Event // the last event that was no turn of ready alone
 	wrong map[string]bool
@@ -70,14 +71,14 @@ type readyRun struct {
 }
 
 func newReadyRun(t *testing.T) *readyRun {
-	seed := uint64(fromEnvironment(t, "DESCARTES_SEED", time.Now().UnixNano()))
+	seed := uint64(kit.FromEnvironment(t, "DESCARTES_SEED", time.Now().UnixNano()))
 	t.Logf("DESCARTES_SEED=%d", seed)
 	r := &readyRun{t: t, d: serve(t, database(t), "--log-level", "warn"), random: rand.New(rand.NewPCG(seed, 0))}
 	r.c, r.leasing = r.d.dial(), r.d.dial()
 	r.outside = []*sql.DB{openOutside(t, r.d.db), openOutside(t, r.d.db)}
 	mustExec(t, r.outside[1], `PRAGMA recursive_triggers = 1`)
 	r.reader = openOutside(t, r.d.db)
-	r.world, r.wrong, r.view = make(replay), make(map[string]bool), make(map[string]bool)
+	r.world, r.wrong, r.view = make(kit.Replay), make(map[string]bool), make(map[string]bool)
 	r.told = subscribe(t, r.c, schema.SubscribeParams{Filter: &schema.EventFilter{Filter: schema.Filter{Ready: new(true)}}})
 	r.audit()
 	return r
@@ -150,7 +151,7 @@ func (r *readyRun) read(through int64) {
 // task that it is wrong of, which changes nothing else and is of the same moment.
 func (r *readyRun) take(e *schema.Event) {
 	r.t.Helper()
-	_, after := r.world.take(r.t, e)
+	_, after := r.world.Take(r.t, e)
 	turn := string(e.Previous) == `{"ready":true}` || string(e.Previous) == `{"ready":false}`
 	switch {
 	case turn && !r.wrong[e.TaskID]:
@@ -170,7 +171,7 @@ func (r *readyRun) take(e *schema.Event) {
 	}
 	clear(r.wrong)
 	for id, task := range r.world {
-		if task.Ready != r.world.definedReady(&task.Task) {
+		if task.Ready != r.world.DefinedReady(&task.Task) {
 			r.wrong[id] = true
 		}
 	}
@@ -251,7 +252,7 @@ func (r *readyRun) requireSame(who string, ready []string) {
 	r.t.Helper()
 	var want []string
 	for id, task := range r.world {
-		if r.world.definedReady(&task.Task) {
+		if r.world.DefinedReady(&task.Task) {
 			want = append(want, id)
 		}
 	}

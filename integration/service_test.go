@@ -1,15 +1,14 @@
 package integration
 
 import (
-	"errors"
 	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/descartes-tasks/descartes/integration/kit"
 	"github.com/descartes-tasks/descartes/rpc/client"
-	"github.com/descartes-tasks/descartes/schema"
 )
 
 // service is a daemon that is started again when it was killed, at the address
@@ -69,69 +68,10 @@ func (s *service) restart() {
 // dial connects a client that connects again, without waiting long.
 func (s *service) dial() *client.Client {
 	s.t.Helper()
-	c, err := client.Dial(s.t.Context(), s.url(), reconnecting())
+	c, err := client.Dial(s.t.Context(), s.url(), kit.Reconnecting())
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { c.Close() })
 	return c
-}
-
-func reconnecting() client.Options {
-	return client.Options{Reconnect: true, Backoff: func(int) time.Duration { return 5 * time.Millisecond }}
-}
-
-// unanswered tells whether a call has no answer that says what became of it: lost
-// if it may have been made nevertheless.
-func unanswered(err error) (yes, lost bool) {
-	if errors.Is(err, client.ErrDisconnected) {
-		return true, true
-	}
-	switch schema.CodeOf(err) {
-	case schema.CodeShuttingDown, schema.CodeStorageUnavailable:
-		return true, false
-	}
-	return errors.Is(err, client.ErrUnreachable), false
-}
-
-// versionsOf gives the seqs of the operations of a transaction.
-func versionsOf(applied *client.Applied) []int64 {
-	seqs := make([]int64, len(applied.Results))
-	for i, result := range applied.Results {
-		if result.Task != nil {
-			seqs[i] = result.Task.Version
-		} else {
-			seqs[i] = result.Deleted.Version
-		}
-	}
-	return seqs
-}
-
-// tally counts, and tells when a number is reached.
-type tally struct {
-	mu      sync.Mutex
-	n, want int
-	reached chan struct{}
-}
-
-func (y *tally) add() {
-	y.mu.Lock()
-	defer y.mu.Unlock()
-	if y.n++; y.n == y.want {
-		close(y.reached)
-	}
-}
-
-// await waits until that many more were counted.
-func (y *tally) await(t *testing.T, more int) {
-	t.Helper()
-	y.mu.Lock()
-	reached := make(chan struct{})
-	y.want, y.reached = y.n+more, reached
-	y.mu.Unlock()
-	select {
-	case <-reached:
-	case <-time.After(time.Minute):
-		t.Fatalf("there were no %d answers within a minute", more)
-	}
 }

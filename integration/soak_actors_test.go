@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/descartes-tasks/descartes/integration/kit"
 	"github.com/descartes-tasks/descartes/rpc/client"
 	"github.com/descartes-tasks/descartes/schema"
 )
@@ -41,7 +42,7 @@ func (a *soakActor) run(ctx context.Context, do func(a *soakActor, ctx context.C
 	for ctx.Err() == nil {
 		a.service.running()
 		err := do(a, ctx)
-		if lost, _ := unanswered(err); err != nil && !lost && ctx.Err() == nil {
+		if lost, _ := kit.Unanswered(err); err != nil && !lost && ctx.Err() == nil {
 			a.soak.t.Errorf("actor %d: %v", a.name, err)
 			return
 		}
@@ -50,7 +51,7 @@ func (a *soakActor) run(ctx context.Context, do func(a *soakActor, ctx context.C
 
 // session is a client for one stretch of work.
 func (a *soakActor) session(ctx context.Context, do func(c *client.Client) error) error {
-	c, err := client.Dial(ctx, a.service.url(), reconnecting())
+	c, err := client.Dial(ctx, a.service.url(), kit.Reconnecting())
 	if err != nil {
 		return err
 	}
@@ -84,11 +85,11 @@ func (a *soakActor) write(ctx context.Context) error {
 		return paced(ctx, 10*time.Millisecond, func() error {
 			a.service.running()
 			err := a.writeOnce(context.WithoutCancel(ctx), c, &own)
-			if _, lost := unanswered(err); lost {
+			if _, lost := kit.Unanswered(err); lost {
 				a.soak.work.lost.Add(1)
 				own = nil
 			}
-			if again, _ := unanswered(err); again {
+			if again, _ := kit.Unanswered(err); again {
 				return nil
 			}
 			return err
@@ -137,7 +138,7 @@ func (a *soakActor) exchange(ctx context.Context, c *client.Client, own *[]strin
 	}
 	created := applied.Results[0].Task.ID
 	*own = append((*own)[1:], created)
-	seqs := versionsOf(applied)
+	seqs := kit.Versions(applied)
 	return errors.Join(a.acknowledged(seqs[0], created), a.acknowledged(seqs[1], changed), a.acknowledged(seqs[2], gone))
 }
 
@@ -266,7 +267,7 @@ func (a *soakActor) read(ctx context.Context) error {
 			a.soak.work.reads.Add(1)
 			a.service.running()
 			err := a.readOnce(context.WithoutCancel(ctx), c)
-			if again, _ := unanswered(err); again {
+			if again, _ := kit.Unanswered(err); again {
 				return nil
 			}
 			return err

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/descartes-tasks/descartes/integration/kit"
 )
 
 // Two daemons share a file under a mixed load for as long as DESCARTES_SOAK says (as
@@ -62,7 +64,7 @@ const (
 
 func newSoak(t *testing.T) *soak {
 	db := database(t)
-	s := &soak{t: t, seed: uint64(fromEnvironment(t, "DESCARTES_SEED", time.Now().UnixNano()))}
+	s := &soak{t: t, seed: uint64(kit.FromEnvironment(t, "DESCARTES_SEED", time.Now().UnixNano()))}
 	t.Logf("DESCARTES_SEED=%d", s.seed)
 	s.steady = startService(t, db, "steady", "--retain-events", soakRetention)
 	s.mortal = startService(t, db, "mortal", "--retain-events", soakRetention)

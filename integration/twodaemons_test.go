@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/descartes-tasks/descartes/integration/kit"
 	"github.com/descartes-tasks/descartes/rpc/client"
 	"github.com/descartes-tasks/descartes/schema"
 )
@@ -50,7 +51,7 @@ func TestTwoDaemonsSeeEachOther(t *testing.T) {
 type pair struct {
 	t        *testing.T
 	services [2]*service
-	made     [2]tally
+	made     [2]kit.Tally
 	stop     context.CancelFunc
 	writing  sync.WaitGroup
 	mu       sync.Mutex
@@ -89,7 +90,7 @@ func (p *pair) write(c *client.Client, writer, n int) {
 		s.running()
 		began := time.Now()
 		task, err := c.Create(p.t.Context(), schema.Draft{ID: mark, Title: mark})
-		again, perhapsMade := unanswered(err)
+		again, perhapsMade := kit.Unanswered(err)
 		switch {
 		case again && schema.CodeOf(err) != schema.CodeStorageUnavailable:
 			lost = lost || perhapsMade
@@ -110,7 +111,7 @@ func (p *pair) note(daemon int, w written, took time.Duration) {
 	defer p.mu.Unlock()
 	p.ledger = append(p.ledger, w)
 	p.slowest[daemon] = max(p.slowest[daemon], took)
-	p.made[daemon].add()
+	p.made[daemon].Add()
 }
 
 // requireAll compares the file with what the writers were told, and a subscriber
@@ -129,7 +130,7 @@ func (p *pair) requireAll(seen ...*observer) {
 		sawExactly(p.t, f, o, f.last, func(*record) bool { return true })
 	}
 	p.t.Logf("%d writes by %d clients of each daemon, %d and %d; the slowest took %v and %v",
-		len(p.ledger), pairWriters, p.made[0].n, p.made[1].n, p.slowest[0], p.slowest[1])
+		len(p.ledger), pairWriters, p.made[0].Count(), p.made[1].Count(), p.slowest[0], p.slowest[1])
 }
 
 // readUpTo takes events until a place is reached.
@@ -168,15 +169,15 @@ func TestTwoDaemonsWriteAtOnce(t *testing.T) {
 		seen = append(seen, newObserver(fmt.Sprint("subscriber ", i)))
 		subscriptions = append(subscriptions, subscribe(t, s.dial(), schema.SubscribeParams{Since: new(schema.SinceStart)}))
 	}
-	p.made[0].await(t, 300)
-	p.made[1].await(t, 300)
+	p.made[0].Await(t, 300)
+	p.made[1].Await(t, 300)
 	p.stop()
 	last := create(t, p.services[0].dial(), "last")
 	for i := range seen {
 		readUpTo(t, subscriptions[i], seen[i], last.Version)
 	}
 	p.requireAll(seen...)
-	if few, many := min(p.made[0].n, p.made[1].n), max(p.made[0].n, p.made[1].n); many > pairMargin*few {
+	if few, many := min(p.made[0].Count(), p.made[1].Count()), max(p.made[0].Count(), p.made[1].Count()); many > pairMargin*few {
 		t.Errorf("one daemon made %d writes, the other %d", many, few)
 	}
 }
@@ -188,9 +189,9 @@ func TestKilledBesideAnother(t *testing.T) {
 	o := newObserver("subscriber of the other")
 	s := subscribe(t, p.services[1].dial(), schema.SubscribeParams{Since: new(schema.SinceStart)})
 	for range 5 {
-		p.made[0].await(t, 30)
+		p.made[0].Await(t, 30)
 		p.services[0].kill()
-		p.made[1].await(t, 30)
+		p.made[1].Await(t, 30)
 	}
 	p.stop()
 	readUpTo(t, s, o, create(t, p.services[0].dial(), "last").Version)
@@ -214,7 +215,7 @@ func TestSubscriberMovesBetweenDaemons(t *testing.T) {
 		cursor = s.Cursor()
 	}
 	for i := range 20 {
-		p.made[i%2].await(t, 10)
+		p.made[i%2].Await(t, 10)
 		move(i, o.last()+10)
 	}
 	p.stop()
@@ -241,8 +242,8 @@ func TestTwoDaemonsPrune(t *testing.T) {
 	}
 	marker := p.services[0].dial()
 	for !pruned() {
-		p.made[0].await(t, 50)
-		p.made[1].await(t, 50)
+		p.made[0].Await(t, 50)
+		p.made[1].Await(t, 50)
 		readUpTo(t, live, o, create(t, marker, "mark").Version)
 	}
 	p.stop()

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/descartes-tasks/descartes/integration/kit"
 	"github.com/descartes-tasks/descartes/schema"
 )
 
@@ -54,7 +55,7 @@ func (d *daemon) gather(random *rand.Rand) *waitingCrowd {
 // created wakes exactly one of them, the one that has waited longest. When the daemon
 // ends by SIGTERM all others are answered that it does, at once.
 func TestWaitingCrowd(t *testing.T) {
-	seed := uint64(fromEnvironment(t, "DESCARTES_SEED", time.Now().UnixNano()))
+	seed := uint64(kit.FromEnvironment(t, "DESCARTES_SEED", time.Now().UnixNano()))
 	t.Logf("DESCARTES_SEED=%d", seed)
 	d := serve(t, database(t), "--log-level", "warn")
 	began := time.Now()

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/descartes-tasks/descartes/integration/kit"
 	"github.com/descartes-tasks/descartes/rpc/client"
 	"github.com/descartes-tasks/descartes/schema"
 )
@@ -20,7 +21,7 @@ func patience(assignedTo string) schema.ClaimParams {
 //
 // DESCARTES_LATENCIES=N measures each N times (100).
 func TestWaitingClaimIsAnsweredAtOnce(t *testing.T) {
-	rounds := int(fromEnvironment(t, "DESCARTES_LATENCIES", 100))
+	rounds := int(kit.FromEnvironment(t, "DESCARTES_LATENCIES", 100))
 	db := database(t)
 	d, beside := serve(t, db, "--log-level", "warn"), serve(t, db, "--log-level", "warn")
 	c, far, outside := d.dial(), beside.dial(), openOutside(t, db)
@@ -96,7 +97,7 @@ func TestWaitingClaimGetsWhatRunsOut(t *testing.T) {
 		at[i] = time.Now()
 	}
 	for i, claimed := range claims {
-		events := journalOf(t, c, claimed.Task.ID)
+		events := kit.Journal(t, c, claimed.Task.ID)
 		end := events[len(events)-2]
 		if end.Origin != schema.OriginLease || events[len(events)-1].Seq != claimed.Task.Version {
 			t.Fatalf("before the claim: %+v", end)

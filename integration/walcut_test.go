@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/descartes-tasks/descartes/integration/kit"
 	"github.com/descartes-tasks/descartes/rpc/client"
 	"github.com/descartes-tasks/descartes/schema"
 )
@@ -24,7 +25,7 @@ import (
 // DESCARTES_CUTS=N makes N more cuts at random places (40).
 func TestLogCutAnywhere(t *testing.T) {
 	t.Parallel()
-	seed := uint64(fromEnvironment(t, "DESCARTES_SEED", time.Now().UnixNano()))
+	seed := uint64(kit.FromEnvironment(t, "DESCARTES_SEED", time.Now().UnixNano()))
 	t.Logf("DESCARTES_SEED=%d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	run := recordLog(t)
@@ -49,7 +50,7 @@ func TestLogCutAnywhere(t *testing.T) {
 			try(at, nil)
 		}
 	}
-	for range fromEnvironment(t, "DESCARTES_CUTS", 40) {
+	for range kit.FromEnvironment(t, "DESCARTES_CUTS", 40) {
 		at := random.Int64N(run.end)
 		switch random.IntN(5) {
 		case 0:
@@ -250,7 +251,7 @@ func (w *logWriter) apply(operations ...schema.Operation) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.seq = versionsOf(applied)[len(operations)-1]
+	w.seq = kit.Versions(applied)[len(operations)-1]
 }
 
 func readAll(t *testing.T, path string) []byte {

@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"time"
+
+	"github.com/descartes-tasks/descartes/integration/kit"
 )
 
 // workerProcess names the variable that makes this binary a worker instead of a test:
@@ -20,9 +22,9 @@ const workerProcess = "DESCARTES_WORKER"
 // workAsProcess is a worker that works until it is killed, or until whoever has started
 // it is gone. It prints what it is promised.
 func workAsProcess(setting string) (code int) {
-	w := &worker{running: func() {}, ledger: newClaimLedger(), random: rand.New(rand.NewPCG(rand.Uint64(), 0))}
-	w.ledger.tell = func(holder string, expiresAt int64) { fmt.Println(holder, expiresAt) }
-	if _, err := fmt.Sscan(setting, &w.name, &w.url); err != nil {
+	w := &kit.Worker{Running: func() {}, Ledger: kit.NewLedger(), Random: rand.New(rand.NewPCG(rand.Uint64(), 0))}
+	w.Ledger.Tell = func(holder string, expiresAt int64) { fmt.Println(holder, expiresAt) }
+	if _, err := fmt.Sscan(setting, &w.Name, &w.URL); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
@@ -31,7 +33,7 @@ func workAsProcess(setting string) (code int) {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		stop()
 	}()
-	if err := w.work(ctx); err != nil {
+	if err := w.Work(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -81,7 +83,7 @@ func (r *claimRun) killProcess(ctx context.Context, command *exec.Cmd, after tim
 		case <-time.After(after):
 		}
 		err = command.Process.Kill()
-		r.ledger.count(func(l *claimLedger) { l.processes++ })
+		r.ledger.Count(func(l *kit.Ledger) { l.Processes++ })
 	}
 	<-over
 	_ = command.Wait() // it was killed, which is an error
@@ -99,7 +101,7 @@ func (r *claimRun) hear(lines *bufio.Scanner, working chan<- struct{}) {
 		if _, err := fmt.Sscan(lines.Text(), &holder, &expiresAt); err != nil {
 			r.t.Errorf("a worker prints %q: %v", lines.Text(), err)
 		}
-		r.ledger.promise(holder, expiresAt)
+		r.ledger.Promise(holder, expiresAt)
 		if n == 0 {
 			close(working)
 		}

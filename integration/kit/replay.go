@@ -1,4 +1,4 @@
-package integration
+package kit
 
 import (
 	"encoding/json"
@@ -8,19 +8,19 @@ import (
 	"github.com/descartes-tasks/descartes/schema"
 )
 
-// replay is what the journal leads to, event by event: with nothing but that, a test
+// Replay is what the journal leads to, event by event: with nothing but that, a test
 // knows what was ready, and who held what, when something happened.
-type replay map[string]*replayed
+type Replay map[string]*Replayed
 
-// replayed is a task as some event left it.
-type replayed struct {
+// Replayed is a task as some event left it.
+type Replayed struct {
 	schema.Task
-	born int64  // seq of its creation
-	by   string // who has written last: see signed
+	Born int64  // seq of its creation
+	By   string // who has written last: see Signed
 }
 
-// take takes an event, and gives its task before and after, nil where there is none.
-func (r replay) take(t *testing.T, e *schema.Event) (before, after *replayed) {
+// Take takes an event, and gives its task before and after, nil where there is none.
+func (r Replay) Take(t *testing.T, e *schema.Event) (before, after *Replayed) {
 	t.Helper()
 	before = r[e.TaskID]
 	if (before == nil) != (e.ChangeType == schema.Created) {
@@ -34,46 +34,46 @@ func (r replay) take(t *testing.T, e *schema.Event) (before, after *replayed) {
 	if err != nil {
 		t.Fatalf("event %d: %v", e.Seq, err)
 	}
-	after = &replayed{Task: *task, born: e.Seq}
+	after = &Replayed{Task: *task, Born: e.Seq}
 	if before != nil {
-		after.born = before.born
+		after.Born = before.Born
 	}
 	var signature struct{ By string }
 	if err := json.Unmarshal(task.Metadata, &signature); err != nil {
 		t.Fatalf("event %d: %v", e.Seq, err)
 	}
-	after.by = signature.By
+	after.By = signature.By
 	r[e.TaskID] = after
 	return before, after
 }
 
-// signed gives metadata that say who has written them.
-func signed(by string) json.RawMessage {
+// Signed gives metadata that say who has written them.
+func Signed(by string) json.RawMessage {
 	return json.RawMessage(`{"by":` + string(schema.AppendString(nil, by)) + `}`)
 }
 
-// holder gives who holds a task, "" for nobody.
-func (r *replayed) holder() string {
+// Holder gives who holds a task, "" for nobody.
+func (r *Replayed) Holder() string {
 	if r == nil || r.LeasedBy == nil {
 		return ""
 	}
 	return *r.LeasedBy
 }
 
-// goesBefore tells whether r is to be claimed before other: higher priority, then older.
+// GoesBefore tells whether r is to be claimed before other: higher priority, then older.
 // Those of the same millisecond are as old as the journal says.
-func (r *replayed) goesBefore(other *replayed) bool {
+func (r *Replayed) GoesBefore(other *Replayed) bool {
 	if mine, its := r.Priority.Rank(), other.Priority.Rank(); mine != its {
 		return mine > its
 	}
 	if r.CreatedAt != other.CreatedAt {
 		return r.CreatedAt < other.CreatedAt
 	}
-	return r.born < other.born
+	return r.Born < other.Born
 }
 
-// definedReady gives what ready is to be: todo, every dependency done or gone, no lease.
-func (r replay) definedReady(task *schema.Task) bool {
+// DefinedReady gives what ready is to be: todo, every dependency done or gone, no lease.
+func (r Replay) DefinedReady(task *schema.Task) bool {
 	for _, id := range task.Dependencies {
 		if other := r[id]; other != nil && other.Status != schema.Done {
 			return false
@@ -82,8 +82,8 @@ func (r replay) definedReady(task *schema.Task) bool {
 	return task.Status == schema.Todo && task.LeasedBy == nil
 }
 
-// journalOf reads the whole journal through task.history: of one task, or with "" of all.
-func journalOf(t *testing.T, c *client.Client, id string) (events []schema.Event) {
+// Journal reads the whole journal through task.history: of one task, or with "" of all.
+func Journal(t *testing.T, c *client.Client, id string) (events []schema.Event) {
 	t.Helper()
 	params := schema.HistoryParams{Limit: new(int64(schema.MaxLimit))}
 	if id != "" {
