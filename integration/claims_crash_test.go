@@ -77,7 +77,7 @@ func (r *claimRun) run() {
 	}
 	for i := range crashProcesses {
 		url, random := r.services[i%len(r.services)].url(), r.randomness(1+crashClaimers+i)
-		working.Go(func() { r.killProcesses(ctx, url, fmt.Sprint("process", i), random) })
+		working.Go(func() { r.ledger.KillProcesses(ctx, r.t, url, fmt.Sprint("process", i), random) })
 	}
 	began := time.Now()
 	r.killDaemons()

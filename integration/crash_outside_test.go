@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/descartes-tasks/descartes/integration/kit"
 )
 
 // outsider is another process that writes into the file: this one, through a
@@ -17,7 +19,7 @@ type outsider struct {
 	random *rand.Rand
 	n      int
 	ids    []string
-	ledger []written // belongs to the writing goroutine until that is done
+	ledger []kit.Written // belongs to the writing goroutine until that is done
 	stop   context.CancelFunc
 	done   chan struct{}
 }
@@ -82,7 +84,7 @@ func (o *outsider) transaction(db *sql.DB) error {
 			_, err = tx.Exec(`UPDATE tasks SET title = ?, status = 'done' WHERE id = ?`, mark, ids[o.random.IntN(len(ids))])
 		case p == 2:
 			last := ids[len(ids)-1]
-			mark, ids = deletionOf(last), ids[:len(ids)-1:len(ids)-1]
+			mark, ids = kit.DeletionOf(last), ids[:len(ids)-1:len(ids)-1]
 			_, err = tx.Exec(`DELETE FROM tasks WHERE id = ?`, last)
 		default: // a task of somebody else, who knows it only by the version
 			_, err = tx.Exec(`UPDATE tasks SET description = ? WHERE num = (SELECT max(num) FROM tasks) - ?`, mark, o.random.IntN(20))
@@ -103,7 +105,7 @@ func (o *outsider) transaction(db *sql.DB) error {
 		o.ids = ids
 	}
 	for _, mark := range marks {
-		o.ledger = append(o.ledger, written{marks: []string{mark}, made: made})
+		o.ledger = append(o.ledger, kit.Written{Marks: []string{mark}, Made: made})
 	}
 	return nil
 }

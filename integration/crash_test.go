@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -42,8 +43,8 @@ type crashRun struct {
 	giveUp    context.CancelFunc // ends the reading before its end
 	writing   sync.WaitGroup
 	reading   sync.WaitGroup
-	writers   []*crashWriter
-	observers []*observer
+	writers   []*kit.Writer
+	observers []*kit.Observer
 	outside   *outsider
 }
 
@@ -60,13 +61,15 @@ func newCrashRun(t *testing.T) *crashRun {
 	r.stop, r.giveUp = stop, giveUp
 	t.Cleanup(func() { stop(); giveUp(); r.writing.Wait(); r.reading.Wait() })
 	for i := range crashWriters {
-		w := r.newWriter(i)
+		w := &kit.Writer{
+			T: t, Name: fmt.Sprintf("w%d", i), Daemon: r.service, Random: rand.New(rand.NewPCG(r.seed, uint64(i))), Answers: &r.answers,
+		}
 		r.writers = append(r.writers, w)
-		r.writing.Go(func() { w.work(writing) })
+		r.writing.Go(func() { w.Work(writing) })
 	}
-	for _, o := range crashObservers() {
+	for _, o := range kit.Observers(t, []kit.Daemon{r.service}) {
 		r.observers = append(r.observers, o)
-		r.reading.Go(func() { o.run(reading, r) })
+		r.reading.Go(func() { o.Run(reading) })
 	}
 	r.outside = &outsider{t: t, db: r.db, random: rand.New(rand.NewPCG(r.seed, crashWriters))}
 	return r
@@ -98,9 +101,6 @@ func (r *crashRun) upTo(longest time.Duration) time.Duration {
 	return time.Duration(r.random.Int64N(int64(longest)))
 }
 
-// endMark is the title of the last write of a run.
-const endMark = "end"
-
 // finish ends the writing, lets the subscribers read to the end, and compares.
 func (r *crashRun) finish() {
 	r.t.Helper()
@@ -108,7 +108,7 @@ func (r *crashRun) finish() {
 	r.stop()
 	r.writing.Wait()
 	c := r.daemon.dial()
-	end, err := c.Create(r.t.Context(), schema.Draft{Title: endMark, Status: schema.Done})
+	end, err := c.Create(r.t.Context(), schema.Draft{Title: kit.EndMark, Status: schema.Done})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -119,29 +119,28 @@ func (r *crashRun) finish() {
 	r.daemon.stop()
 
 	mustRun(r.t, "check", "--db", r.db)
-	f := readFile(r.t, r.db)
-	if last := f.records[len(f.records)-1]; last.seq != end.Version || last.mark != endMark {
+	f := kit.ReadFile(r.t, r.db)
+	if last := f.Records[len(f.Records)-1]; last.Seq != end.Version || last.Mark != kit.EndMark {
 		r.t.Errorf("the journal ends with %+v, not with the last write %d", last, end.Version)
 	}
 	writes, made, lost := 0, 0, 0
 	for _, w := range r.writers {
-		lost += w.lost
-		for i := range w.ledger {
-			writes++
-			made += w.ledger[i].check(r.t, f)
-		}
+		lost += w.Lost
+		asked, done := w.Check(r.t, f)
+		writes += asked
+		made += done
 	}
 	outside := 0
 	for i := range r.outside.ledger {
-		outside += r.outside.ledger[i].check(r.t, f)
+		outside += r.outside.ledger[i].Check(r.t, f)
 	}
 	events := 0
 	for _, o := range r.observers {
-		o.check(r.t, f, o, end.Version)
-		events += len(o.seen)
-		r.t.Logf("%s: %d events, connected %d times", o.name, len(o.seen), o.connected)
+		o.Check(r.t, f, end.Version)
+		events += len(o.Seen)
+		r.t.Logf("%s: %d events, connected %d times", o.Name, len(o.Seen), o.Connected)
 	}
 	r.t.Logf("%d kills, %d more while starting; %d writes made of %d asked for, %d answers lost; %d writes of another process; "+
 		"%d events in the journal, %d seen by %d subscribers",
-		r.kills, r.early, made, writes, lost, outside, len(f.records), events, len(r.observers))
+		r.kills, r.early, made, writes, lost, outside, len(f.Records), events, len(r.observers))
 }

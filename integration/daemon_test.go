@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 	_ "modernc.org/sqlite" // other processes that write to the file
 
+	"github.com/descartes-tasks/descartes/integration/kit"
 	"github.com/descartes-tasks/descartes/rpc/client"
 	"github.com/descartes-tasks/descartes/schema"
 )
@@ -23,8 +24,8 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
-	if setting := os.Getenv(workerProcess); setting != "" {
-		os.Exit(workAsProcess(setting))
+	if setting := os.Getenv(kit.WorkerProcess); setting != "" {
+		os.Exit(kit.WorkAsProcess(setting))
 	}
 	directory, err := os.MkdirTemp("", "descartes-integration")
 	if err == nil {

@@ -29,18 +29,8 @@ type follower interface {
 	check(ctx context.Context, c *client.Client) error
 }
 
-// persist does what may fail because its connection is cut, until it does not.
-func persist[T any](ctx context.Context, do func() (T, error)) (T, error) {
-	for {
-		result, err := do()
-		if again, _ := kit.Unanswered(err); !again || ctx.Err() != nil {
-			return result, err
-		}
-	}
-}
-
 func dialPersistently(ctx context.Context, url string) (*client.Client, error) {
-	return persist(ctx, func() (*client.Client, error) { return client.Dial(ctx, url, kit.Reconnecting()) })
+	return kit.Persist(ctx, func() (*client.Client, error) { return client.Dial(ctx, url, kit.Reconnecting()) })
 }
 
 // events gives the events of a subscription one by one until do says that it was the last.
@@ -50,7 +40,7 @@ func events(ctx context.Context, url string, params schema.SubscribeParams, do f
 		return err
 	}
 	defer c.Close()
-	s, err := persist(ctx, func() (*client.Subscription, error) { return c.Subscribe(ctx, params) })
+	s, err := kit.Persist(ctx, func() (*client.Subscription, error) { return c.Subscribe(ctx, params) })
 	if err != nil {
 		return err
 	}
@@ -195,7 +185,7 @@ func (v *viewer) follow(ctx context.Context, url string) error {
 		return err
 	}
 	defer c.Close()
-	v.view, err = persist(ctx, func() (*client.View, error) {
+	v.view, err = kit.Persist(ctx, func() (*client.View, error) {
 		return c.View(ctx, client.ViewOptions{
 			Filter: v.filter, Changed: v.change, StateChanged: func(s client.State) { v.states[s]++ },
 		})

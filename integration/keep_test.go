@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/descartes-tasks/descartes/integration/kit"
 	"github.com/descartes-tasks/descartes/schema"
 )
 
@@ -62,10 +63,10 @@ func TestBackupUnderLoad(t *testing.T) {
 			t.Error("nobody could write meanwhile")
 		}
 		mustRun(t, "check", "--db", target)
-		f := readFile(t, target)
+		f := kit.ReadFile(t, target)
 		for _, id := range before {
-			if _, there := f.tasks[id]; !there {
-				t.Fatalf("task %s was answered before the backup, which has %d tasks", id, len(f.tasks))
+			if _, there := f.Tasks[id]; !there {
+				t.Fatalf("task %s was answered before the backup, which has %d tasks", id, len(f.Tasks))
 			}
 		}
 	}
@@ -92,8 +93,8 @@ func TestRestoredDaemon(t *testing.T) {
 	mustRun(t, "restore", "--db", d.db, "--force", copied)
 	mustRun(t, "check", "--db", d.db)
 	mustRun(t, "check", "--db", d.db+".before-restore")
-	if f := readFile(t, d.db+".before-restore"); len(f.tasks) != 2 {
-		t.Errorf("%d tasks are kept", len(f.tasks))
+	if f := kit.ReadFile(t, d.db+".before-restore"); len(f.Tasks) != 2 {
+		t.Errorf("%d tasks are kept", len(f.Tasks))
 	}
 
 	c = serve(t, d.db).dial()

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/descartes-tasks/descartes/integration/kit"
-	"github.com/descartes-tasks/descartes/rpc/client"
 )
 
 // What many clients are told of five tasks, while the daemon is killed again and
@@ -30,12 +29,6 @@ func TestTwoDaemonsAreLinearizable(t *testing.T) {
 // linearKills is how many of a history there are.
 const linearKills = 4
 
-// linearDaemon is a daemon that can be killed.
-type linearDaemon struct{ *service }
-
-func (d linearDaemon) Running()             { d.running() }
-func (d linearDaemon) Dial() *client.Client { return d.dial() }
-
 func checkLinearizable(t *testing.T, services ...*service) {
 	seed := uint64(kit.FromEnvironment(t, "DESCARTES_SEED", time.Now().UnixNano()))
 	t.Logf("DESCARTES_SEED=%d", seed)
@@ -43,7 +36,7 @@ func checkLinearizable(t *testing.T, services ...*service) {
 		services[random.IntN(len(services))].kill()
 	}}
 	for _, s := range services {
-		l.Daemons = append(l.Daemons, linearDaemon{s})
+		l.Daemons = append(l.Daemons, s)
 	}
 	long := time.Duration(kit.FromEnvironment(t, "DESCARTES_LINEAR", 2)) * time.Second
 	l.Check(t, rand.New(rand.NewPCG(seed, 0)), long)

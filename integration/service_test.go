@@ -65,6 +65,11 @@ func (s *service) restart() {
 	s.daemon = serve(s.t, s.db, s.flags...)
 }
 
+// URL, Running and Dial make it a kit.Daemon.
+func (s *service) URL() string          { return s.url() }
+func (s *service) Running()             { s.running() }
+func (s *service) Dial() *client.Client { return s.dial() }
+
 // dial connects a client that connects again, without waiting long.
 func (s *service) dial() *client.Client {
 	s.t.Helper()

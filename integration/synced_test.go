@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/descartes-tasks/descartes/integration/kit"
 	"github.com/descartes-tasks/descartes/schema"
 )
 
@@ -39,7 +40,7 @@ func TestDurableBeforeVisible(t *testing.T) {
 		} else if _, err := c.Update(t.Context(), schema.UpdateParams{ID: task.ID, Patch: schema.Patch{Title: schema.Some(mark)}}); err != nil {
 			t.Fatal(err)
 		}
-		if event := next(t, s); titleOf(&event) != mark {
+		if event := next(t, s); kit.TitleOf(&event) != mark {
 			t.Fatalf("event %+v, want %s", event, mark)
 		}
 	}

@@ -29,7 +29,7 @@ func TestTwoDaemonsSeeEachOther(t *testing.T) {
 		event := next(t, subscriptions[there])
 		latencies = append(latencies, time.Since(answered))
 		own := next(t, subscriptions[here])
-		if event.Seq != task.Version || event.Origin != schema.OriginRPC || event.Own || recordOf(&event) != recordOf(&own) {
+		if event.Seq != task.Version || event.Origin != schema.OriginRPC || event.Own || kit.RecordOf(&event) != kit.RecordOf(&own) {
 			t.Fatalf("%+v there, %+v here, of %+v", event, own, task)
 		}
 		resumed := subscribe(t, clients[here], schema.SubscribeParams{Since: &event.Cursor})
@@ -55,7 +55,7 @@ type pair struct {
 	stop     context.CancelFunc
 	writing  sync.WaitGroup
 	mu       sync.Mutex
-	ledger   []written
+	ledger   []kit.Written
 	slowest  [2]time.Duration // of the writes that were not disturbed by a kill
 }
 
@@ -96,9 +96,9 @@ func (p *pair) write(c *client.Client, writer, n int) {
 			lost = lost || perhapsMade
 			continue
 		case err == nil:
-			p.note(writer%2, written{marks: []string{mark}, seqs: []int64{task.Version}, made: true}, time.Since(began))
+			p.note(writer%2, kit.Written{Marks: []string{mark}, Seqs: []int64{task.Version}, Made: true}, time.Since(began))
 		case lost && schema.CodeOf(err) == schema.CodeTaskExists:
-			p.note(writer%2, written{marks: []string{mark}, made: true}, 0)
+			p.note(writer%2, kit.Written{Marks: []string{mark}, Made: true}, 0)
 		default: // the other daemon had the lock for more than 5 s
 			p.t.Errorf("%s: %v", mark, err)
 		}
@@ -106,7 +106,7 @@ func (p *pair) write(c *client.Client, writer, n int) {
 	}
 }
 
-func (p *pair) note(daemon int, w written, took time.Duration) {
+func (p *pair) note(daemon int, w kit.Written, took time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ledger = append(p.ledger, w)
@@ -116,57 +116,45 @@ func (p *pair) note(daemon int, w written, took time.Duration) {
 
 // requireAll compares the file with what the writers were told, and a subscriber
 // with the file.
-func (p *pair) requireAll(seen ...*observer) {
+func (p *pair) requireAll(seen ...*kit.Observer) {
 	p.t.Helper()
 	for _, s := range p.services {
 		s.daemon.stop()
 	}
 	mustRun(p.t, "check", "--db", p.services[0].db)
-	f := readFile(p.t, p.services[0].db)
+	f := kit.ReadFile(p.t, p.services[0].db)
 	for i := range p.ledger {
-		p.ledger[i].check(p.t, f)
+		p.ledger[i].Check(p.t, f)
 	}
 	for _, o := range seen {
-		sawExactly(p.t, f, o, f.last, func(*record) bool { return true })
+		kit.SawExactly(p.t, f, o, f.Last, func(*kit.Record) bool { return true })
 	}
 	p.t.Logf("%d writes by %d clients of each daemon, %d and %d; the slowest took %v and %v",
 		len(p.ledger), pairWriters, p.made[0].Count(), p.made[1].Count(), p.slowest[0], p.slowest[1])
 }
 
 // readUpTo takes events until a place is reached.
-func readUpTo(t *testing.T, s *client.Subscription, o *observer, seq int64) {
+func readUpTo(t *testing.T, s *client.Subscription, o *kit.Observer, seq int64) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	for o.last() < seq {
+	for o.Last() < seq {
 		event, err := s.Next(ctx)
 		if err != nil {
-			t.Fatalf("%s, after %d: %v", o.name, o.last(), err)
+			t.Fatalf("%s, after %d: %v", o.Name, o.Last(), err)
 		}
-		o.take(&event)
+		o.Take(&event)
 	}
-}
-
-// last is the newest event that was seen.
-func (o *observer) last() int64 {
-	if len(o.seen) == 0 {
-		return 0
-	}
-	return o.seen[len(o.seen)-1].seq
-}
-
-func newObserver(name string) *observer {
-	return &observer{name: name, view: make(map[string]int64), params: schema.SubscribeParams{DebounceMS: new(int64(0))}}
 }
 
 // Both daemons write at once, neither keeps the other out, and the subscribers of
 // both see the same events in the same order.
 func TestTwoDaemonsWriteAtOnce(t *testing.T) {
 	p := newPair(t)
-	var seen []*observer
+	var seen []*kit.Observer
 	var subscriptions []*client.Subscription
 	for i, s := range p.services {
-		seen = append(seen, newObserver(fmt.Sprint("subscriber ", i)))
+		seen = append(seen, kit.NewObserver(fmt.Sprint("subscriber ", i)))
 		subscriptions = append(subscriptions, subscribe(t, s.dial(), schema.SubscribeParams{Since: new(schema.SinceStart)}))
 	}
 	p.made[0].Await(t, 300)
@@ -186,7 +174,7 @@ func TestTwoDaemonsWriteAtOnce(t *testing.T) {
 // over there fails or waits long, and its subscriber sees what both have written.
 func TestKilledBesideAnother(t *testing.T) {
 	p := newPair(t)
-	o := newObserver("subscriber of the other")
+	o := kit.NewObserver("subscriber of the other")
 	s := subscribe(t, p.services[1].dial(), schema.SubscribeParams{Since: new(schema.SinceStart)})
 	for range 5 {
 		p.made[0].Await(t, 30)
@@ -205,7 +193,7 @@ func TestKilledBesideAnother(t *testing.T) {
 // every event once and in order.
 func TestSubscriberMovesBetweenDaemons(t *testing.T) {
 	p := newPair(t)
-	o := newObserver("subscriber that moves")
+	o := kit.NewObserver("subscriber that moves")
 	cursor := schema.SinceStart
 	move := func(i int, upTo int64) {
 		c := p.services[i%2].dial()
@@ -216,7 +204,7 @@ func TestSubscriberMovesBetweenDaemons(t *testing.T) {
 	}
 	for i := range 20 {
 		p.made[i%2].Await(t, 10)
-		move(i, o.last()+10)
+		move(i, o.Last()+10)
 	}
 	p.stop()
 	move(0, create(t, p.services[0].dial(), "last").Version)
@@ -230,7 +218,7 @@ func TestTwoDaemonsPrune(t *testing.T) {
 	p := newPair(t, "--retain-events", "2000")
 	first := subscribe(t, p.services[0].dial(), schema.SubscribeParams{Since: new(schema.SinceStart)})
 	start := next(t, first).Cursor
-	o := newObserver("subscriber that keeps up")
+	o := kit.NewObserver("subscriber that keeps up")
 	live := subscribe(t, p.services[1].dial(), schema.SubscribeParams{Since: &start})
 	pruned := func() bool {
 		stats, err := p.services[0].daemon.dial().Stats(t.Context())
@@ -248,9 +236,9 @@ func TestTwoDaemonsPrune(t *testing.T) {
 	}
 	p.stop()
 	readUpTo(t, live, o, create(t, p.services[0].dial(), "last").Version)
-	for i := 1; i < len(o.seen); i++ {
-		if o.seen[i].seq != o.seen[i-1].seq+1 {
-			t.Fatalf("event %d comes after %d", o.seen[i].seq, o.seen[i-1].seq)
+	for i := 1; i < len(o.Seen); i++ {
+		if o.Seen[i].Seq != o.Seen[i-1].Seq+1 {
+			t.Fatalf("event %d comes after %d", o.Seen[i].Seq, o.Seen[i-1].Seq)
 		}
 	}
 	for _, s := range p.services {
@@ -259,11 +247,11 @@ func TestTwoDaemonsPrune(t *testing.T) {
 		}
 		s.daemon.stop()
 	}
-	f := readFile(t, p.services[0].db)
-	for i := range o.seen {
-		if r := f.at(o.seen[i].seq); r != nil && r.sum != o.seen[i].sum {
-			t.Errorf("event %d is another one in the journal", r.seq)
+	f := kit.ReadFile(t, p.services[0].db)
+	for i := range o.Seen {
+		if r := f.At(o.Seen[i].Seq); r != nil && r.Sum != o.Seen[i].Sum {
+			t.Errorf("event %d is another one in the journal", r.Seq)
 		}
 	}
-	t.Logf("%d events, the journal has those from %d", f.last, f.oldest())
+	t.Logf("%d events, the journal has those from %d", f.Last, f.Oldest())
 }

@@ -30,8 +30,8 @@ func TestLogCutAnywhere(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	run := recordLog(t)
 	last := run.load(t, run.log)
-	if last.last != run.marks[len(run.marks)-1].seq {
-		t.Fatalf("the whole log leads to %d, acknowledged was %+v", last.last, run.marks[len(run.marks)-1])
+	if last.Last != run.marks[len(run.marks)-1].seq {
+		t.Fatalf("the whole log leads to %d, acknowledged was %+v", last.Last, run.marks[len(run.marks)-1])
 	}
 	cuts := 0
 	try := func(at int64, tail func([]byte)) {
@@ -99,7 +99,7 @@ func TestDaemonStartsOnCutLog(t *testing.T) {
 			t.Errorf("the next write is %d after %d", task.Version, have.seq)
 		}
 		d.stop()
-		readFile(t, db)
+		kit.ReadFile(t, db)
 	}
 }
 
@@ -142,7 +142,7 @@ func recordLog(t *testing.T) *logRun {
 			// The first transaction of a log: everything before it is in the database. An
 			// idle daemon, which this is to one who waits for a processor, moves it there, too.
 			run.database, run.base, run.marks = readAll(t, db), before, nil
-			anew = run.load(t, nil).last == before
+			anew = run.load(t, nil).Last == before
 		case !anew && run.older == nil && log.end > 2<<20:
 			run.older = readAll(t, log.path)
 		}
@@ -164,11 +164,11 @@ func recordLog(t *testing.T) *logRun {
 }
 
 // load opens the database with a log.
-func (r *logRun) load(t *testing.T, log []byte) *file {
+func (r *logRun) load(t *testing.T, log []byte) *kit.File {
 	t.Helper()
 	db := r.copy(t, log)
 	defer os.RemoveAll(filepath.Dir(db))
-	return readFile(t, db)
+	return kit.ReadFile(t, db)
 }
 
 // copy makes the files of the database with a log.
@@ -184,7 +184,7 @@ func (r *logRun) copy(t *testing.T, log []byte) string {
 
 // requirePrefix checks that a file holds what was complete in the log up to a place,
 // and nothing else.
-func (r *logRun) requirePrefix(t *testing.T, last *file, at int64, got *file) {
+func (r *logRun) requirePrefix(t *testing.T, last *kit.File, at int64, got *kit.File) {
 	t.Helper()
 	have, next := mark{seq: r.base}, r.marks[0]
 	for i, m := range r.marks {
@@ -195,12 +195,12 @@ func (r *logRun) requirePrefix(t *testing.T, last *file, at int64, got *file) {
 	// A write may be complete before the place that the log had when it was answered:
 	// the daemon has perhaps written something else, too, by then.
 	another := slices.ContainsFunc(r.commits, func(end int64) bool { return have.end < end && end <= at })
-	if got.last != have.seq && !(another && got.last == next.seq) {
-		t.Fatalf("cut at %d: the journal ends at %d, acknowledged by then was %d", at, got.last, have.seq)
+	if got.Last != have.seq && !(another && got.Last == next.seq) {
+		t.Fatalf("cut at %d: the journal ends at %d, acknowledged by then was %d", at, got.Last, have.seq)
 	}
-	for i, record := range got.records {
-		if record.sum != last.records[i].sum || record.before != last.records[i].before {
-			t.Fatalf("cut at %d: event %d is another one", at, record.seq)
+	for i, record := range got.Records {
+		if record.Sum != last.Records[i].Sum || record.Before != last.Records[i].Before {
+			t.Fatalf("cut at %d: event %d is another one", at, record.Seq)
 		}
 	}
 }

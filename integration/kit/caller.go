@@ -69,6 +69,9 @@ func (l *linearClient) do(in linearInput, metadata any) {
 	out, err := l.perform(l.t.Context(), &in)
 	returned := int64(time.Since(l.began))
 	again, lost := Unanswered(err)
+	if again {
+		<-time.After(tryAgain)
+	}
 	switch {
 	case again && (!lost || in.read):
 		return

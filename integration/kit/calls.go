@@ -1,6 +1,7 @@
 package kit
 
 import (
+	"context"
 	"errors"
 	"os"
 	"strconv"
@@ -11,6 +12,9 @@ import (
 	"github.com/descartes-tasks/descartes/rpc/client"
 	"github.com/descartes-tasks/descartes/schema"
 )
+
+// tryAgain is how long nobody asks again who has got no answer.
+const tryAgain = 2 * time.Millisecond
 
 // Reconnecting are the options of a client that connects again, without waiting long.
 func Reconnecting() client.Options {
@@ -94,4 +98,15 @@ func FromEnvironment(t *testing.T, name string, otherwise int64) int64 {
 		t.Fatalf("%s: %v", name, err)
 	}
 	return n
+}
+
+// Persist does what may fail because its connection is cut, until it does not.
+func Persist[T any](ctx context.Context, do func() (T, error)) (T, error) {
+	for {
+		result, err := do()
+		if again, _ := Unanswered(err); !again || ctx.Err() != nil {
+			return result, err
+		}
+		<-time.After(tryAgain)
+	}
 }

@@ -15,6 +15,7 @@ import (
 
 // Daemon is one of those that a suite is about.
 type Daemon interface {
+	URL() string          // the same after every start
 	Running()             // waits until it answers
 	Dial() *client.Client // that connects again; closed with the test
 }

@@ -52,6 +52,7 @@ func (w *Worker) Work(ctx context.Context) error {
 		err := w.once(ctx)
 		if again, _ := Unanswered(err); again {
 			w.Ledger.Count(func(l *Ledger) { l.Unanswered++ })
+			w.pause(ctx, tryAgain)
 		} else if err != nil && ctx.Err() == nil {
 			return fmt.Errorf("%s, claim %d: %w", w.Name, w.n, err)
 		}

@@ -1,66 +1,38 @@
-package integration
+package kit
 
 import (
 	"context"
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
-	"github.com/descartes-tasks/descartes/integration/kit"
 	"github.com/descartes-tasks/descartes/rpc/client"
 	"github.com/descartes-tasks/descartes/schema"
 )
 
-// written is a write of which the outcome is known.
-type written struct {
-	marks []string // one for each operation; see markOf
-	seqs  []int64  // of the events with these marks; nil: not known
-	made  bool
-}
-
-// check compares a write with the file, and gives 1 for one that was made.
-func (w *written) check(t *testing.T, f *file) int {
-	t.Helper()
-	for i, mark := range w.marks {
-		seqs := f.seqs[mark]
-		switch {
-		case !w.made && isDeletion(mark): // a later try may have been made
-		case !w.made && len(seqs) > 0:
-			t.Errorf("%q was refused, and is in the journal at %v", mark, seqs)
-		case w.made && len(seqs) != 1:
-			t.Errorf("%q was acknowledged, and is in the journal %d times, at %v", mark, len(seqs), seqs)
-		case w.made && w.seqs != nil && seqs[0] != w.seqs[i]:
-			t.Errorf("%q was acknowledged as %d, and is in the journal at %d", mark, w.seqs[i], seqs[0])
-		case w.made && len(w.marks) > 1 && f.at(seqs[0]).txLast != f.at(f.seqs[w.marks[0]][0]).txLast:
-			t.Errorf("%q is not in the transaction of %q", mark, w.marks[0])
-		}
-	}
-	if w.made {
-		return 1
-	}
-	return 0
-}
-
-// crashWriter writes over a connection of its own. Only it changes titles of its
+// Writer writes over a connection of its own. Only it changes titles of its
 // tasks and deletes them: so it can find out what became of a write whose answer
 // was lost, by repeating it.
-type crashWriter struct {
-	run    *crashRun
-	name   string
-	c      *client.Client
-	random *rand.Rand
-	n      int
-	own    []schema.Task // that can be changed and deleted
-	ledger []written
-	lost   int // answers
+type Writer struct {
+	T       *testing.T
+	Name    string
+	Daemon  Daemon
+	Random  *rand.Rand
+	Answers *Tally
+	// Late says that a write whose answer was lost may be made even later than what came
+	// after it: what it would create is then never deleted, so that it is not made twice.
+	Late   bool
+	Ledger []Written // of Work, when that is over
+	Lost   int       // answers
+
+	c   *client.Client
+	n   int
+	own []schema.Task // that can be changed and deleted
 }
 
-func (r *crashRun) newWriter(i int) *crashWriter {
-	return &crashWriter{run: r, name: fmt.Sprintf("w%d", i), c: r.dial(), random: rand.New(rand.NewPCG(r.seed, uint64(i)))}
-}
-
-func (w *crashWriter) write(ctx context.Context) {
-	switch p := w.random.IntN(10); {
+func (w *Writer) write(ctx context.Context) {
+	switch p := w.Random.IntN(10); {
 	case p < 3 || len(w.own) < 3:
 		w.create(ctx)
 	case p < 6:
@@ -74,54 +46,78 @@ func (w *crashWriter) write(ctx context.Context) {
 	}
 }
 
-func (w *crashWriter) work(ctx context.Context) {
+// Work writes until ctx ends.
+func (w *Writer) Work(ctx context.Context) {
+	w.c = w.Daemon.Dial()
+	defer w.c.Close()
 	for ctx.Err() == nil {
 		w.write(context.WithoutCancel(ctx))
 	}
 }
 
+// Check compares what it was told with the file: what was made is there once, in the
+// order in which it was asked for.
+func (w *Writer) Check(t *testing.T, f *File) (writes, made int) {
+	t.Helper()
+	var last int64
+	for i := range w.Ledger {
+		written := &w.Ledger[i]
+		made += written.Check(t, f)
+		if !written.Made || len(f.Seqs[written.Marks[0]]) == 0 {
+			continue
+		}
+		if seq := f.Seqs[written.Marks[0]][0]; seq > last {
+			last = seq
+		} else {
+			t.Errorf("%q is in the journal at %d, and came after what is there at %d", written.Marks[0], seq, last)
+		}
+	}
+	return len(w.Ledger), made
+}
+
 // settle repeats a call until there is an answer that says what became of it, and
 // tells whether an earlier one was lost, and with it perhaps a write that was made.
-func (w *crashWriter) settle(call func() error) (lost bool, err error) {
-	for w.run.t.Context().Err() == nil {
-		w.run.running()
+func (w *Writer) settle(call func() error) (lost bool, err error) {
+	for w.T.Context().Err() == nil {
+		w.Daemon.Running()
 		err = call()
-		again, perhapsMade := kit.Unanswered(err)
+		again, perhapsMade := Unanswered(err)
 		if !again {
-			w.run.answers.Add()
+			w.Answers.Add()
 			return lost, err
 		}
 		if perhapsMade {
 			lost = true
-			w.lost++
+			w.Lost++
 		}
+		<-time.After(tryAgain)
 	}
 	return lost, err
 }
 
 // keep notes what became of a write.
-func (w *crashWriter) keep(made bool, seqs []int64, marks ...string) {
-	w.ledger = append(w.ledger, written{marks: marks, seqs: seqs, made: made})
+func (w *Writer) keep(made bool, seqs []int64, marks ...string) {
+	w.Ledger = append(w.Ledger, Written{Marks: marks, Seqs: seqs, Made: made})
 }
 
-func (w *crashWriter) unexpected(err error) {
-	if w.run.t.Context().Err() == nil {
-		w.run.t.Errorf("%s: %v", w.name, err)
+func (w *Writer) unexpected(err error) {
+	if w.T.Context().Err() == nil {
+		w.T.Errorf("%s: %v", w.Name, err)
 	}
 }
 
-func (w *crashWriter) next() string {
+func (w *Writer) next() string {
 	w.n++
-	return fmt.Sprintf("%s-%d", w.name, w.n)
+	return fmt.Sprintf("%s-%d", w.Name, w.n)
 }
 
 // draft is a new task whose id and title are its mark.
-func (w *crashWriter) draft() schema.Draft {
+func (w *Writer) draft() schema.Draft {
 	mark := w.next()
-	return schema.Draft{ID: mark, Title: mark, Status: []schema.Status{schema.Todo, schema.InProgress, schema.Done}[w.random.IntN(3)]}
+	return schema.Draft{ID: mark, Title: mark, Status: []schema.Status{schema.Todo, schema.InProgress, schema.Done}[w.Random.IntN(3)]}
 }
 
-func (w *crashWriter) create(ctx context.Context) {
+func (w *Writer) create(ctx context.Context) {
 	draft := w.draft()
 	var task *schema.Task
 	lost, err := w.settle(func() (err error) {
@@ -130,18 +126,22 @@ func (w *crashWriter) create(ctx context.Context) {
 	})
 	switch {
 	case err == nil:
-		w.own = append(w.own, *task)
 		w.keep(true, []int64{task.Version}, draft.Title)
+		if !lost || !w.Late {
+			w.own = append(w.own, *task)
+		}
 	case lost && schema.CodeOf(err) == schema.CodeTaskExists:
 		w.keep(true, nil, draft.Title)
-		w.refresh(ctx, draft.ID)
+		if !w.Late {
+			w.refresh(ctx, draft.ID)
+		}
 	default:
 		w.unexpected(err)
 	}
 }
 
 // refresh takes a task of its own as it is now.
-func (w *crashWriter) refresh(ctx context.Context, id string) {
+func (w *Writer) refresh(ctx context.Context, id string) {
 	var task *schema.Task
 	if _, err := w.settle(func() (err error) {
 		task, err = w.c.Get(ctx, id)
@@ -160,22 +160,22 @@ func (w *crashWriter) refresh(ctx context.Context, id string) {
 }
 
 // take takes a task out of those of its own.
-func (w *crashWriter) take() schema.Task {
-	i := w.random.IntN(len(w.own))
+func (w *Writer) take() schema.Task {
+	i := w.Random.IntN(len(w.own))
 	task := w.own[i]
 	w.own = append(w.own[:i], w.own[i+1:]...)
 	return task
 }
 
 // retitle is an update whose mark is the new title.
-func (w *crashWriter) retitle(task *schema.Task) *schema.UpdateParams {
+func (w *Writer) retitle(task *schema.Task) *schema.UpdateParams {
 	return &schema.UpdateParams{
 		ID: task.ID, ExpectedVersion: &task.Version,
-		Patch: schema.Patch{Title: schema.Some(w.next()), Status: schema.Some(schema.Statuses()[w.random.IntN(4)])},
+		Patch: schema.Patch{Title: schema.Some(w.next()), Status: schema.Some(schema.Statuses()[w.Random.IntN(4)])},
 	}
 }
 
-func (w *crashWriter) update(ctx context.Context) {
+func (w *Writer) update(ctx context.Context) {
 	task := w.take()
 	params := w.retitle(&task)
 	mark := params.Title.Value
@@ -192,14 +192,14 @@ func (w *crashWriter) update(ctx context.Context) {
 		w.refresh(ctx, task.ID)
 		w.keep(w.own[len(w.own)-1].Title == mark, nil, mark)
 		if !lost && w.own[len(w.own)-1].Title == mark {
-			w.run.t.Errorf("%q was refused, and made", mark)
+			w.T.Errorf("%q was refused, and made", mark)
 		}
 	default:
 		w.unexpected(err)
 	}
 }
 
-func (w *crashWriter) delete(ctx context.Context) {
+func (w *Writer) delete(ctx context.Context) {
 	task := w.take()
 	var deleted *schema.DeleteResult
 	lost, err := w.settle(func() (err error) {
@@ -208,9 +208,9 @@ func (w *crashWriter) delete(ctx context.Context) {
 	})
 	switch code := schema.CodeOf(err); {
 	case err == nil:
-		w.keep(true, []int64{deleted.Version}, deletionOf(task.ID))
+		w.keep(true, []int64{deleted.Version}, DeletionOf(task.ID))
 	case lost && code == schema.CodeTaskNotFound:
-		w.keep(true, nil, deletionOf(task.ID))
+		w.keep(true, nil, DeletionOf(task.ID))
 	case code == schema.CodeVersionConflict: // it has not been deleted: the other process changed it
 		w.refresh(ctx, task.ID)
 	default:
@@ -219,10 +219,10 @@ func (w *crashWriter) delete(ctx context.Context) {
 }
 
 // exchange creates, updates and deletes in one transaction.
-func (w *crashWriter) exchange(ctx context.Context) {
+func (w *Writer) exchange(ctx context.Context) {
 	draft, changed, gone := w.draft(), w.take(), w.take()
 	params := w.retitle(&changed)
-	marks := []string{draft.Title, params.Title.Value, deletionOf(gone.ID)}
+	marks := []string{draft.Title, params.Title.Value, DeletionOf(gone.ID)}
 	made := w.apply(ctx, marks,
 		schema.Operation{Op: schema.OpCreate, Create: &draft},
 		schema.Operation{Op: schema.OpUpdate, Update: params},
@@ -237,7 +237,7 @@ func (w *crashWriter) exchange(ctx context.Context) {
 
 // plan creates a task and one that depends on it, and finishes the first: the
 // transaction has a fourth event, because the other one becomes ready.
-func (w *crashWriter) plan(ctx context.Context) {
+func (w *Writer) plan(ctx context.Context) {
 	first, second := w.draft(), w.draft()
 	first.Status, second.Status, second.Dependencies = schema.Todo, schema.Todo, []string{first.ID}
 	title := w.next()
@@ -253,7 +253,7 @@ func (w *crashWriter) plan(ctx context.Context) {
 
 // apply makes a transaction whose first operation is a creation, which tells
 // whether an earlier try was made.
-func (w *crashWriter) apply(ctx context.Context, marks []string, operations ...schema.Operation) (made bool) {
+func (w *Writer) apply(ctx context.Context, marks []string, operations ...schema.Operation) (made bool) {
 	var applied *client.Applied
 	lost, err := w.settle(func() (err error) {
 		applied, err = w.c.Apply(ctx, operations...)
@@ -262,7 +262,7 @@ func (w *crashWriter) apply(ctx context.Context, marks []string, operations ...s
 	var seqs []int64
 	switch code := schema.CodeOf(err); {
 	case err == nil:
-		seqs, made = kit.Versions(applied), true
+		seqs, made = Versions(applied), true
 	case lost && code == schema.CodeTaskExists:
 		made = true
 	case code == schema.CodeVersionConflict:

@@ -1,4 +1,4 @@
-package integration
+package kit
 
 import (
 	"bufio"
@@ -10,19 +10,18 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"testing"
 	"time"
-
-	"github.com/descartes-tasks/descartes/integration/kit"
 )
 
-// workerProcess names the variable that makes this binary a worker instead of a test:
+// WorkerProcess names the variable that makes this binary a worker instead of a test:
 // its value is the name of the worker and the URL of the daemon.
-const workerProcess = "DESCARTES_WORKER"
+const WorkerProcess = "DESCARTES_WORKER"
 
-// workAsProcess is a worker that works until it is killed, or until whoever has started
+// WorkAsProcess is a worker that works until it is killed, or until whoever has started
 // it is gone. It prints what it is promised.
-func workAsProcess(setting string) (code int) {
-	w := &kit.Worker{Running: func() {}, Ledger: kit.NewLedger(), Random: rand.New(rand.NewPCG(rand.Uint64(), 0))}
+func WorkAsProcess(setting string) (code int) {
+	w := &Worker{Running: func() { <-time.After(time.Millisecond) }, Ledger: NewLedger(), Random: rand.New(rand.NewPCG(rand.Uint64(), 0))}
 	w.Ledger.Tell = func(holder string, expiresAt int64) { fmt.Println(holder, expiresAt) }
 	if _, err := fmt.Sscan(setting, &w.Name, &w.URL); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -40,21 +39,21 @@ func workAsProcess(setting string) (code int) {
 	return 0
 }
 
-// killProcesses starts workers that are processes of their own, one after the other,
+// KillProcesses starts workers that are processes of their own, one after the other,
 // and kills each with SIGKILL some time after it has begun to work.
-func (r *claimRun) killProcesses(ctx context.Context, url, name string, random *rand.Rand) {
+func (l *Ledger) KillProcesses(ctx context.Context, t *testing.T, url, name string, random *rand.Rand) {
 	executable, err := os.Executable()
 	for n := 0; err == nil && ctx.Err() == nil; n++ {
 		command := exec.CommandContext(ctx, executable)
-		command.Env = append(os.Environ(), fmt.Sprintf("%s=%s.%d %s", workerProcess, name, n, url))
-		err = r.killProcess(ctx, command, time.Duration(random.Int64N(int64(400*time.Millisecond))))
+		command.Env = append(os.Environ(), fmt.Sprintf("%s=%s.%d %s", WorkerProcess, name, n, url))
+		err = l.killProcess(ctx, command, time.Duration(random.Int64N(int64(400*time.Millisecond))))
 	}
 	if err != nil && ctx.Err() == nil {
-		r.t.Errorf("%s: %v", name, err)
+		t.Errorf("%s: %v", name, err)
 	}
 }
 
-func (r *claimRun) killProcess(ctx context.Context, command *exec.Cmd, after time.Duration) error {
+func (l *Ledger) killProcess(ctx context.Context, command *exec.Cmd, after time.Duration) error {
 	var complaints bytes.Buffer
 	command.Stderr = &complaints
 	stdin, err := command.StdinPipe()
@@ -70,9 +69,10 @@ func (r *claimRun) killProcess(ctx context.Context, command *exec.Cmd, after tim
 		return err
 	}
 	working, over := make(chan struct{}), make(chan struct{})
+	var heard error
 	go func() {
 		defer close(over)
-		r.hear(bufio.NewScanner(stdout), working)
+		heard = l.hear(bufio.NewScanner(stdout), working)
 	}()
 	select {
 	case <-over:
@@ -83,27 +83,28 @@ func (r *claimRun) killProcess(ctx context.Context, command *exec.Cmd, after tim
 		case <-time.After(after):
 		}
 		err = command.Process.Kill()
-		r.ledger.Count(func(l *kit.Ledger) { l.Processes++ })
+		l.Count(func(l *Ledger) { l.Processes++ })
 	}
 	<-over
 	_ = command.Wait() // it was killed, which is an error
 	if complaints.Len() > 0 {
 		return fmt.Errorf("the worker complains: %s", &complaints)
 	}
-	return err
+	return errors.Join(err, heard)
 }
 
 // hear notes what a worker prints until it is gone; working is closed at the first line.
-func (r *claimRun) hear(lines *bufio.Scanner, working chan<- struct{}) {
+func (l *Ledger) hear(lines *bufio.Scanner, working chan<- struct{}) error {
 	for n := 0; lines.Scan(); n++ {
 		var holder string
 		var expiresAt int64
 		if _, err := fmt.Sscan(lines.Text(), &holder, &expiresAt); err != nil {
-			r.t.Errorf("a worker prints %q: %v", lines.Text(), err)
+			return fmt.Errorf("a worker prints %q: %w", lines.Text(), err)
 		}
-		r.ledger.Promise(holder, expiresAt)
+		l.Promise(holder, expiresAt)
 		if n == 0 {
 			close(working)
 		}
 	}
+	return nil
 }
