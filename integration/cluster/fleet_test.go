@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -9,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/descartes-tasks/descartes/integration/kit"
 	"github.com/descartes-tasks/descartes/rpc/client"
 )
 
@@ -18,45 +18,27 @@ type member struct {
 	db, socket string
 	flags      []string
 	ahead      time.Duration // of its clock
-	down       sync.RWMutex  // held by who has ended it, until it answers again
-	links      []*link       // to the NATS servers
+	answers    gate          // shut while it does not run
+	starting   sync.WaitGroup
+	links      []*link // to the NATS servers
 }
 
-// url is the same after every start.
-func (m *member) url() string { return "ws+unix://" + m.socket }
+// ready is what a daemon prints when it answers.
+const ready = "ready ws"
 
-// running waits until the daemon answers.
-func (m *member) running() {
-	m.down.RLock()
-	defer m.down.RUnlock()
-}
+// URL is the same after every start.
+func (m *member) URL() string { return "ws+unix://" + m.socket }
 
-// begin starts the daemon, and returns when it answers.
-func (m *member) begin() {
+// Running waits until the daemon answers.
+func (m *member) Running() { m.answers.pass(m.t.Context().Done()) }
+
+// Dial connects a client that connects again, without waiting long.
+func (m *member) Dial() *client.Client {
 	m.t.Helper()
-	m.start()
-	m.await("ready ws")
-}
-
-// address is where it can be reached by TCP, until it ends.
-func (m *member) address() string {
-	m.t.Helper()
-	return strings.Fields(m.await("ready ws"))[1]
-}
-
-// restart ends the daemon as told and starts it again.
-func (m *member) restart(end func()) {
-	m.t.Helper()
-	m.down.Lock()
-	defer m.down.Unlock()
-	end()
-	m.begin()
-}
-
-// dial connects a client that connects again, without waiting long.
-func (m *member) dial() *client.Client {
-	m.t.Helper()
-	c, err := client.Dial(m.t.Context(), m.url(), reconnecting())
+	c, err := kit.Persist(m.t.Context(), func() (*client.Client, error) {
+		m.Running()
+		return client.Dial(m.t.Context(), m.URL(), kit.Reconnecting())
+	})
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -64,8 +46,41 @@ func (m *member) dial() *client.Client {
 	return c
 }
 
-func reconnecting() client.Options {
-	return client.Options{Reconnect: true, Backoff: func(int) time.Duration { return 5 * time.Millisecond }}
+// begin starts the daemon, and returns when it answers.
+func (m *member) begin() {
+	m.t.Helper()
+	m.start()
+	m.await(ready)
+}
+
+// address is where it can be reached by TCP, until it ends.
+func (m *member) address() string {
+	m.t.Helper()
+	return strings.Fields(m.await(ready))[1]
+}
+
+// die ends the daemon with SIGKILL, revive starts it again and does not wait for it.
+func (m *member) die() {
+	m.answers.shut()
+	m.kill()
+	m.starting.Wait()
+}
+
+func (m *member) revive() {
+	m.start()
+	from, ended := m.from, m.ended
+	m.starting.Go(func() {
+		if _, err := m.log.await(from, ready, ended); err == nil {
+			m.answers.open()
+		}
+	})
+}
+
+// revived waits until it answers again.
+func (m *member) revived() {
+	m.t.Helper()
+	m.starting.Wait()
+	m.await(ready)
 }
 
 // fleet is daemons that serve the same tasks.
@@ -99,7 +114,7 @@ func startFleet(t *testing.T, options fleetOptions) *fleet {
 		m.start()
 	}
 	for _, m := range f.members {
-		m.await("ready ws")
+		m.await(ready)
 	}
 	return f
 }
@@ -131,7 +146,7 @@ func (f *fleet) add(db string, flags ...string) *member {
 }
 
 func (m *member) arguments() []string {
-	arguments := []string{"serve", "--listen", "127.0.0.1:0", "--socket", m.socket, "--db", m.db, "--log-level", "debug"}
+	arguments := []string{"serve", "--listen", "127.0.0.1:0", "--socket", m.socket, "--db", m.db, "--log-level", "info"}
 	if len(m.links) > 0 {
 		var urls []string
 		for _, l := range m.links {
@@ -146,9 +161,18 @@ func (m *member) arguments() []string {
 func (f *fleet) dial() (all []*client.Client) {
 	f.t.Helper()
 	for _, m := range f.members {
-		all = append(all, m.dial())
+		all = append(all, m.Dial())
 	}
 	return all
 }
 
-var errAccepted = errors.New("accepted")
+// daemons are what suites work with.
+func (f *fleet) daemons() (all []kit.Daemon) {
+	for _, m := range f.members {
+		all = append(all, m)
+	}
+	return all
+}
+
+// clustered tells whether each daemon has its own file.
+func (f *fleet) clustered() bool { return f.nats != nil }

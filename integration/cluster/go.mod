@@ -7,6 +7,7 @@ replace github.com/descartes-tasks/descartes => ../..
 tool github.com/nats-io/nats-server/v2
 
 require (
+	github.com/anishathalye/porcupine v1.3.1 // indirect
 	github.com/antithesishq/antithesis-sdk-go v0.8.0-default-no-op // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
 	github.com/google/go-tpm v0.9.8 // indirect

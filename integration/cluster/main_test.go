@@ -11,12 +11,17 @@ import (
 
 	"go.uber.org/goleak"
 	_ "modernc.org/sqlite" // the files are read with plain SQL
+
+	"github.com/descartes-tasks/descartes/integration/kit"
 )
 
 // The built commands.
 var binary, natsBinary string
 
 func TestMain(m *testing.M) {
+	if setting := os.Getenv(kit.WorkerProcess); setting != "" {
+		os.Exit(kit.WorkAsProcess(setting))
+	}
 	directory, err := os.MkdirTemp("", "descartes-cluster")
 	if err == nil {
 		binary, natsBinary = filepath.Join(directory, "descartes"), filepath.Join(directory, "nats-server")

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -148,7 +149,14 @@ func (p *process) show() {
 	if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")), 0o600); err != nil {
 		p.t.Error(err)
 	}
+	lines = slices.DeleteFunc(lines, isNoise)
 	p.t.Logf("%s (%s):\n%s", p.name, path, strings.Join(lines[max(0, len(lines)-last):], "\n"))
+}
+
+// isNoise tells of lines that come and go with every connection.
+func isNoise(line string) bool {
+	return strings.Contains(line, `"message":"connected"`) || strings.Contains(line, `"message":"disconnected"`) ||
+		strings.Contains(line, "Route connection created") || strings.Contains(line, "Duplicate Route")
 }
 
 // output is what processes of one name have logged.

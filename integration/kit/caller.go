@@ -31,6 +31,9 @@ func (l *linearClient) work(ctx context.Context) {
 	for ctx.Err() == nil {
 		l.daemon.Running()
 		l.do(l.choose(), nil)
+		if l.Pause > 0 {
+			<-time.After(l.Pause)
+		}
 	}
 }
 

@@ -27,6 +27,7 @@ type Linear struct {
 	Disturb      func(random *rand.Rand) // does something bad, and puts it right
 	Disturbances int                     // of a history
 	Fresh        bool                    // reads ask for what was acknowledged anywhere
+	Pause        time.Duration           // of each caller after each operation
 }
 
 const (
