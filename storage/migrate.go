@@ -237,7 +237,7 @@ func (d *DB) migrateTo(ctx context.Context, version int, text string) error {
 	if err == nil && present < version {
 		err = d.exec(text)
 		if err == nil && version == 1 {
-			_, err = d.writer.ExecContext(ctx, `INSERT INTO journal_state (one, epoch) VALUES (1, ?)`, newEpoch())
+			_, err = d.writer.ExecContext(ctx, `INSERT INTO journal_state (one, epoch) VALUES (1, ?)`, NewEpoch())
 		}
 		if err == nil {
 			err = d.exec(fmt.Sprintf(`PRAGMA application_id = %d; PRAGMA user_version = %d`, schema.ApplicationID, version))
@@ -252,8 +252,8 @@ func (d *DB) migrateTo(ctx context.Context, version int, text string) error {
 	return err
 }
 
-// newEpoch gives a name that no other journal has.
-func newEpoch() string {
+// NewEpoch gives a name that no other journal has: a word, which cursors begin with.
+func NewEpoch() string {
 	const letters = "abcdefghjkmnpqrstuvwxyz23456789" // none that look alike
 	name := make([]byte, 12)
 	for i := range name {

@@ -178,7 +178,7 @@ func Leave(ctx context.Context, path string) error {
 func leave(ctx context.Context, on execer) error {
 	_, err := on.ExecContext(ctx, `DELETE FROM cluster`)
 	if err == nil {
-		_, err = on.ExecContext(ctx, `UPDATE journal_state SET epoch = ?`, newEpoch())
+		_, err = on.ExecContext(ctx, `UPDATE journal_state SET epoch = ?`, NewEpoch())
 	}
 	return err
 }

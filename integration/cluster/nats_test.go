@@ -70,7 +70,7 @@ func (s *natsServers) config(t *testing.T, i, n int, nowhere *link, options nats
 	if options.alwaysSync {
 		sync = "always"
 	}
-	fmt.Fprintf(&text, "jetstream { store_dir: %q, sync_interval: %s, max_memory_store: 64MB, max_file_store: 2GB }\n",
+	fmt.Fprintf(&text, "jetstream { store_dir: %q, sync_interval: %q, max_memory_store: 64MB, max_file_store: 2GB }\n",
 		filepath.Join(directory, "store"), sync)
 	if n > 1 {
 		fmt.Fprintf(&text, "cluster { name: test, listen: \"127.0.0.1:-1\", no_advertise: true, advertise: %q, routes: [\n", nowhere.address())

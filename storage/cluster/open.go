@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -159,7 +158,7 @@ func isRefused(err error) bool {
 func (j *Journal) found(ctx context.Context, place storage.Place) error {
 	epoch, founded := place.Epoch, withData
 	if place.Empty {
-		epoch, founded = uuid.NewString(), fromNothing
+		epoch, founded = storage.NewEpoch(), fromNothing
 	} else {
 		store, err := j.store(ctx)
 		if err != nil {
