@@ -30,6 +30,7 @@ func (j *Journal) connect() error {
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(reconnectWait),
 		nats.ReconnectJitter(reconnectWait, reconnectWait),
+		nats.NoEcho(),             // who is alone is told at once that nobody else answers a question
 		nats.ReconnectBufSize(-1), // what cannot be sent now is not sent later: its caller will have been told
 		nats.RetryOnFailedConnect(true),
 		nats.IgnoreAuthErrorAbort(),
