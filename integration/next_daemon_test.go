@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/descartes-tasks/descartes/integration/kit"
 	"github.com/descartes-tasks/descartes/rpc/client"
 	"github.com/descartes-tasks/descartes/schema"
 )
@@ -17,7 +18,7 @@ import (
 // crew is writers that are given two daemons.
 type crew struct {
 	t       *testing.T
-	made    tally
+	made    kit.Tally
 	stop    func()
 	mu      sync.Mutex
 	answers map[int64]string // the id of the task that the write with a seq made
@@ -33,7 +34,7 @@ func startCrew(t *testing.T, urls string, n int) *crew {
 	w.stop = func() { cancel(); writing.Wait() }
 	t.Cleanup(w.stop)
 	for i := range n {
-		c, err := client.Dial(t.Context(), urls, reconnecting())
+		c, err := client.Dial(t.Context(), urls, kit.Reconnecting())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,7 +52,7 @@ func startCrew(t *testing.T, urls string, n int) *crew {
 func (w *crew) write(c *client.Client, id string) {
 	for lost := false; w.t.Context().Err() == nil; {
 		task, err := c.Create(w.t.Context(), schema.Draft{ID: id, Title: id})
-		again, perhapsMade := unanswered(err)
+		again, perhapsMade := kit.Unanswered(err)
 		w.mu.Lock()
 		switch {
 		case err == nil:
@@ -63,7 +64,7 @@ func (w *crew) write(c *client.Client, id string) {
 		}
 		w.mu.Unlock()
 		if lost = lost || perhapsMade; !again {
-			w.made.add()
+			w.made.Add()
 			return
 		}
 	}
@@ -78,16 +79,16 @@ func TestNextDaemonAfterAKill(t *testing.T) {
 	services := []*service{startService(t, db, "a"), startService(t, db, "b")}
 	urls := services[0].url() + "," + services[1].url()
 	w := startCrew(t, urls, 4)
-	c, err := client.Dial(t.Context(), urls, reconnecting())
+	c, err := client.Dial(t.Context(), urls, kit.Reconnecting())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	o := newObserver("subscriber that is given both")
+	o := kit.NewObserver("subscriber that is given both")
 	s := subscribe(t, c, schema.SubscribeParams{Since: new(schema.SinceStart)})
 	var took []time.Duration
 	for i := range kills {
-		readUpTo(t, s, o, o.last()+20)
+		readUpTo(t, s, o, o.Last()+20)
 		at := s.URL()
 		if at != services[i%2].url() {
 			t.Fatalf("kill %d: the subscription is on %s", i, at)
@@ -95,27 +96,27 @@ func TestNextDaemonAfterAKill(t *testing.T) {
 		services[i%2].daemon.kill()
 		began := time.Now()
 		for s.URL() == at { // what came before the kill is read first
-			readUpTo(t, s, o, o.last()+1)
+			readUpTo(t, s, o, o.Last()+1)
 		}
 		took = append(took, time.Since(began))
 		services[i%2].daemon = serve(t, db, services[i%2].flags...)
-		w.made.await(t, 5)
+		w.made.Await(t, 5)
 	}
 	w.stop()
 	readUpTo(t, s, o, create(t, services[0].dial(), "last").Version)
 	for _, s := range services {
 		s.daemon.stop()
 	}
-	f := readFile(t, db)
-	sawExactly(t, f, o, f.last, func(*record) bool { return true })
+	f := kit.ReadFile(t, db)
+	kit.SawExactly(t, f, o, f.Last, func(*kit.Record) bool { return true })
 	for seq, id := range w.answers {
-		if r := f.at(seq); r == nil || r.taskID != id {
+		if r := f.At(seq); r == nil || r.TaskID != id {
 			t.Errorf("%s was made as %d, where the journal has %+v", id, seq, r)
 		}
 	}
 	slices.Sort(took)
 	t.Logf("%d kills under 4 writers, %d events, %d writes that nobody knew of: from the kill to the next event %v in the median, %v at most",
-		kills, f.last, w.unsure, took[kills/2], took[kills-1])
+		kills, f.Last, w.unsure, took[kills/2], took[kills-1])
 	if took[kills-1] > time.Second {
 		t.Errorf("the next event comes %v after a kill", took[kills-1])
 	}
@@ -128,7 +129,7 @@ func TestNextDaemonAfterAPause(t *testing.T) {
 	const silence = 500 * time.Millisecond
 	db := database(t)
 	paused, other := serve(t, db, "--log-level", "error"), serve(t, db)
-	options := reconnecting()
+	options := kit.Reconnecting()
 	options.Silence, options.DialTimeout = silence, silence
 	c, err := client.Dial(t.Context(), paused.url+","+other.url, options)
 	if err != nil {
