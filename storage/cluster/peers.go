@@ -207,6 +207,7 @@ type Diverged struct {
 	Others   []string // daemons that have another one
 }
 
+// Error implements the error interface.
 func (e *Diverged) Error() string {
 	return fmt.Sprintf("the journal of this daemon is not that of %s (compared at message %d): its file was changed, or is damaged; nothing more is served from it. Start once with --cluster-rebuild to begin with the newest snapshot",
 		strings.Join(e.Others, ", "), e.Position)
