@@ -76,7 +76,7 @@ type play struct {
 	refuses bool                // nothing can be written
 	vague   vagueness           // what becomes of changes of which nobody is told
 	late    [][]schema.Change   // such changes, to be made yet
-	truth   map[any]schema.Outcome
+	truth   map[any]schema.Outcome // what became of changes of which nobody was told; taken with the lock
 
 	asked       []*asked // not yet answered, in their order
 	doubtful    []*asked // answered, but nobody knows yet what became of them

@@ -47,7 +47,7 @@ func (p *play) settle() {
 			if p.refused(a, schema.CodeOf(o.Err), deleted); !a.doubtful {
 				continue
 			}
-			truth, known := p.truth[identity(&a.op)]
+			truth, known := p.truthOf(a)
 			if !known {
 				p.doubtful = append(p.doubtful, a)
 				continue

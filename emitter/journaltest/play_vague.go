@@ -55,6 +55,13 @@ func (p *play) reveal(changes []schema.Change) {
 	p.tell(nil)
 }
 
+// truthOf gives what became of something of which nobody was told, if that is known.
+func (p *play) truthOf(a *asked) (truth schema.Outcome, known bool) {
+	defer p.lock()()
+	truth, known = p.truth[identity(&a.op)]
+	return truth, known
+}
+
 // identity is what an operation has in common with its copies.
 func identity(op *schema.Operation) any {
 	switch op.Op {
