@@ -16,7 +16,7 @@ import (
 type ordered struct {
 	*faulty
 	log    *atomic.Int64 // Unix milliseconds of the newest change
-	took   time.Duration // from the publishing of a change to its place in the order
+	took   atomic.Int64  // nanoseconds from the publishing of a change to its place in the order
 	delay  time.Duration // until the other hears of it
 	others chan struct{}
 	signal chan struct{}
@@ -25,7 +25,7 @@ type ordered struct {
 func (o *ordered) Moved() <-chan struct{} { return o.signal }
 
 func (o *ordered) Apply(ctx context.Context, changes []schema.Change) ([]schema.Outcome, []schema.Event, error) {
-	time.Sleep(o.took)
+	time.Sleep(time.Duration(o.took.Load()))
 	for i := range changes {
 		changes[i].At = max(changes[i].At, o.log.Load())
 		o.log.Store(changes[i].At)
@@ -123,11 +123,11 @@ func TestLeaseThatBeganLater(t *testing.T) {
 			apart(t, time.Second, [2]time.Duration{}, func(one, two *fixture, doors [2]*ordered) {
 				two.Close()
 				one.do(create("a"))
-				doors[0].took = test.took
+				doors[0].took.Store(int64(test.took))
 				began := time.Now()
 				doors[0].log.Store(began.Add(test.ahead).UnixMilli())
 				one.token(claimOf("a", 10))
-				doors[0].took = 0
+				doors[0].took.Store(0)
 				after(time.Until(began.Add(test.want - time.Millisecond)))
 				one.expectLeased("a:worker")
 				after(time.Millisecond)

@@ -70,12 +70,12 @@ type play struct {
 	skew    time.Duration
 	ledger  *ledger
 
-	writing chan struct{}       // taken by who applies, and by who changes the following
-	daemons []*daemon           // that run
-	times   map[int64]time.Time // when an event was made, by seq
-	refuses bool                // nothing can be written
-	vague   vagueness           // what becomes of changes of which nobody is told
-	late    [][]schema.Change   // such changes, to be made yet
+	writing chan struct{}          // taken by who applies, and by who changes the following
+	daemons []*daemon              // that run
+	times   map[int64]time.Time    // when an event was made, by seq
+	refuses bool                   // nothing can be written
+	vague   vagueness              // what becomes of changes of which nobody is told
+	late    [][]schema.Change      // such changes, to be made yet
 	truth   map[any]schema.Outcome // what became of changes of which nobody was told; taken with the lock
 
 	asked       []*asked // not yet answered, in their order
