@@ -138,6 +138,26 @@ type Lease struct {
 	Orphaned  bool  // it is to end: that connection cannot be there any more, or another process has set the task's status
 }
 
+// stalled is how much earlier, in milliseconds, the time of a journal may let a lease end
+// than before, although it was renewed for as long: the clock of the journal stands still
+// until it is caught up with. A clock that was set back further is believed.
+const stalled = 1000
+
+// Renew lets a lease last from at (Unix milliseconds) on, for as long as before unless
+// lengthMS says otherwise. It ends at another time than before, also where no time has
+// passed for the journal since: an [Expire] that names the end of before does nothing.
+func (l *Lease) Renew(at int64, lengthMS *int64) {
+	before, length := l.ExpiresAt, l.LengthMS
+	if lengthMS != nil {
+		l.LengthMS = *lengthMS
+	}
+	l.ExpiresAt = at + l.LengthMS
+	earlier := before - l.ExpiresAt
+	if earlier == 0 || l.LengthMS == length && 0 < earlier && earlier < stalled {
+		l.ExpiresAt = before + 1
+	}
+}
+
 func checkLease(ms *int64) error {
 	if ms != nil && (*ms < MinLeaseMS || *ms > MaxLeaseMS) {
 		return Invalid("lease_ms", leaseRule)

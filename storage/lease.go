@@ -27,7 +27,7 @@ func (t *transaction) claim(c *schema.Claim) (json.RawMessage, error) {
 	if document, err = t.move(document, old, &task); err != nil {
 		return nil, err
 	}
-	lease := schema.Lease{TaskID: task.ID, Token: c.LeaseToken, Seq: task.Version, LengthMS: *c.LeaseMS}
+	lease := schema.Lease{TaskID: task.ID, Token: c.LeaseToken, Seq: task.Version, LengthMS: *c.LeaseMS, ExpiresAt: t.change.At + *c.LeaseMS}
 	if *c.UntilDisconnect {
 		lease.Source = t.change.Source
 	}
@@ -110,9 +110,7 @@ func (t *transaction) renew(p *schema.RenewParams) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.LeaseMS != nil {
-		lease.LengthMS = *p.LeaseMS
-	}
+	lease.Renew(t.change.At, p.LeaseMS)
 	if err := t.hold(lease); err != nil {
 		return nil, err
 	}
@@ -175,9 +173,8 @@ func (t *transaction) findLease(id string) (*schema.Lease, error) {
 	return &l, err
 }
 
-// hold lets a lease begin, or begin again, now.
+// hold stores a lease that begins, or begins again, now.
 func (t *transaction) hold(l *schema.Lease) error {
-	l.ExpiresAt = t.change.At + l.LengthMS
 	t.wrote = true
 	result, err := t.setLease.Exec(l.TaskID, l.Token, l.Seq, l.LengthMS, l.ExpiresAt, l.Source)
 	if err != nil {

@@ -71,6 +71,7 @@ func Run(t *testing.T, h Harness) {
 		{"a lease ends with the work", testLeaseEnds, true},
 		{"a renewal is no event", testRenew, true},
 		{"an expiry that comes too late does nothing", testExpire, true},
+		{"an expiry that names an end of before a renewal does nothing, where time stands still", testStalledClock, true},
 		{"Events pages", testEvents, true},
 		{"TasksAt pages by id", testTasksAt, true},
 		{"a page of TasksAt has at most limit tasks", testTasksAtLimit, true},

@@ -29,18 +29,18 @@ func (m *Memory) claim(c *schema.Change, p *schema.Claim) (json.RawMessage, erro
 	task := *old
 	task.Status, task.AssignedTo, task.LeasedBy = schema.InProgress, &p.AssignedTo, &p.AssignedTo
 	document := m.put(c, old, &task)
-	lease := schema.Lease{TaskID: task.ID, Token: p.LeaseToken, Seq: task.Version, LengthMS: *p.LeaseMS}
+	lease := schema.Lease{TaskID: task.ID, Token: p.LeaseToken, Seq: task.Version, LengthMS: *p.LeaseMS, ExpiresAt: c.At + *p.LeaseMS}
 	if *p.UntilDisconnect {
 		lease.Source = c.Source
 	}
-	result := schema.ClaimResult{Task: document, LeaseToken: p.LeaseToken, ExpiresAt: m.hold(c, lease)}
+	result := schema.ClaimResult{Task: document, LeaseToken: p.LeaseToken, ExpiresAt: m.hold(lease)}
 	return result.AppendJSON(nil), nil
 }
 
-// hold lets a lease begin, or begin again, and gives the time of its end.
-func (m *Memory) hold(c *schema.Change, l schema.Lease) int64 {
+// hold stores a lease that begins, or begins again, and gives the time of its end.
+func (m *Memory) hold(l schema.Lease) int64 {
 	m.leased++
-	l.Num, l.ExpiresAt = m.leased, c.At+l.LengthMS
+	l.Num = m.leased
 	m.leases[l.TaskID] = l
 	return l.ExpiresAt
 }
@@ -50,10 +50,8 @@ func (m *Memory) renew(c *schema.Change, p *schema.RenewParams) (json.RawMessage
 	if err != nil {
 		return nil, err
 	}
-	if p.LeaseMS != nil {
-		lease.LengthMS = *p.LeaseMS
-	}
-	return json.Marshal(schema.RenewResult{ExpiresAt: m.hold(c, lease)})
+	lease.Renew(c.At, p.LeaseMS)
+	return json.Marshal(schema.RenewResult{ExpiresAt: m.hold(lease)})
 }
 
 func (m *Memory) release(c *schema.Change, p *schema.ReleaseParams) (json.RawMessage, error) {

@@ -3,6 +3,7 @@ package journaltest
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/descartes-tasks/descartes/schema"
@@ -220,6 +221,38 @@ func testExpire(f *fixture) {
 	if task.Status != schema.Todo || task.AssignedTo != nil || !task.Ready || events[0].Origin != schema.OriginLease {
 		f.Errorf("got%s", text(events))
 	}
+}
+
+// An expiry that names an end of before does nothing, however little time has passed for
+// the journal since: one daemon's clock may have been ahead, and stands still.
+func testStalledClock(f *fixture) {
+	f.do(create("a"), claim("t1", schema.ClaimParams{LeaseMS: new(int64(5000))}))
+	var ends []int64
+	for i := range int64(4) {
+		l := f.leases(0)[0]
+		if slices.Contains(ends, l.ExpiresAt) || l.ExpiresAt < f.now+5000-i*10 {
+			f.Errorf("renewed to end at %d, before it was to end at %d", l.ExpiresAt, ends)
+		}
+		ends = append(ends, l.ExpiresAt)
+		c := f.change(renew("a", "t1"))
+		f.now -= 1000 + 10*(i%2) // it stands still, or goes back a little
+		c.At = f.now
+		outcome, _ := f.must(c)
+		f.same("lease of the outcome", *outcome.Lease, f.leases(0)[0])
+		for _, end := range ends {
+			outcome, events := f.must(f.change(expire("a", "t1", &end)))
+			f.now -= 1000
+			f.same("result", string(outcome.Results[0]), "null")
+			f.same("no event", len(events), 0)
+		}
+	}
+	c := f.change(renew("a", "t1", 3000))
+	f.must(c)
+	f.same("a shorter one", f.leases(0)[0].ExpiresAt, c.At+3000)
+	c = f.change(renew("a", "t1"))
+	c.At -= 3_600_000
+	f.must(c)
+	f.same("after the clock was set back", f.leases(0)[0].ExpiresAt, c.At+3000)
 }
 
 // What another process does to a claimed task ends the claim as anybody's change does.
