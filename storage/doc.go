@@ -19,4 +19,12 @@
 // Any process may write the table tasks; triggers in the file journal what it
 // does, in its own transaction. [DB.Moved] tells within 50 ms that somebody has.
 // Several DBs may have one file open.
+//
+// # Clusters
+//
+// A file can follow the log of record of a cluster ([Enter], [Config].Cluster). Then the
+// messages of that log are its only writes ([DB.Follow]), and give the same rows on every
+// machine: whatever decides an outcome is in the changes or in the rows, never in what
+// differs between machines (clocks, what was pruned or indexed, errors of a disk). They
+// need no sync of their own.
 package storage

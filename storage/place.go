@@ -57,8 +57,9 @@ func placeIn(ctx context.Context, db querier, format int) (p Place, incarnation 
 // clusterFormat is the first format that knows of clusters.
 const clusterFormat = 4
 
-// PlaceOf tells where a file is, and changes nothing. Where there is none, or an empty
-// one, the Place is Empty and has no epoch. A file is refused as by [Backup].
+// PlaceOf tells where a file is, and changes nothing; any process may have it open. Where
+// there is none, or an empty one, the Place is Empty and has no epoch. At is that of the
+// newest event for a file of no cluster. A file is refused as by [Backup].
 func PlaceOf(ctx context.Context, path string) (p Place, err error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().IsRegular() && info.Size() == 0 {
