@@ -103,6 +103,24 @@ func TestAdopt(t *testing.T) {
 	same(t, "place after one more", adopted.Place(), founder.Place())
 }
 
+// One that was killed between its last two steps is done again: the file has its second
+// name already, and the new one is not there.
+func TestAdoptAgain(t *testing.T) {
+	_, snapshot, got := founded(t)
+	path := wear(t)
+	if err := os.Link(path, path+".before-snapshot"); err != nil {
+		t.Fatal(err)
+	}
+	before := keptOf(t, path)
+	kept, err := Adopt(t.Context(), path, snapshot)
+	if err != nil || kept != path+".before-snapshot" {
+		t.Fatalf("kept as %q, %v", kept, err)
+	}
+	same(t, "place", placeOf(t, path), got)
+	same(t, "kept", keptOf(t, kept), before)
+	same(t, "files", len(contents(t, filepath.Dir(path))), 2)
+}
+
 // A snapshot can be adopted where no file is, but not in the place of one with tokens that
 // cannot be read.
 func TestAdoptWithoutFile(t *testing.T) {

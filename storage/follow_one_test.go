@@ -310,3 +310,22 @@ func TestClaimWithoutIndex(t *testing.T) {
 		t.Errorf("claimed %q", tasks)
 	}
 }
+
+// A damaged page is one machine's: the message that meets it fails as a whole, and leaves
+// nothing.
+func TestFollowMeetsDamage(t *testing.T) {
+	oneGoroutine(t)
+	single := openDamaged(t)
+	path := single.config.Path
+	if err := single.Close(); err != nil {
+		t.Fatal(err)
+	}
+	execute(t, path, `INSERT INTO cluster (one, name, position, at, chain) VALUES (1, 'c', 10, 0, zeroblob(32))`)
+	d := follower(t, path, 0)
+	before := d.Place()
+	_, _, err := d.Follow(t.Context(), 11, []schema.Change{change(create("new")), change(setStatus("victim", schema.Done))})
+	same(t, "code", schema.CodeOf(err), schema.CodeStorageUnavailable)
+	same(t, "place", d.Place(), before)
+	same(t, "code", schema.CodeOf(d.Unusable()), schema.CodeStorageUnavailable)
+	follow(t, d, change(create("new")), change(create("other")))
+}

@@ -96,7 +96,7 @@ func placeAt(ctx context.Context, path string) (p Place, err error) {
 // gets the epoch of p; one that holds something keeps its own, which must be the same, and
 // must be sound ([Check]): what one daemon cannot read, none could. A file of another
 // cluster is refused, one of this cluster unless it is at p already, and one that any
-// process has open.
+// process has open. Claims that were to end with a connection end when their time is over.
 func Enter(ctx context.Context, path string, p Place) error {
 	if p.Cluster == "" || p.Epoch == "" || p.Position < 0 {
 		return fmt.Errorf("enter a cluster: its name, its epoch and a position are required: %+v", p)
