@@ -32,6 +32,7 @@ func founded(t *testing.T) (d *DB, snapshot string, at Place) {
 	}
 	d = follower(t, path, 5)
 	follow(t, d, change(create("new")))
+	d.tidy() // or the index would go on after the snapshot
 	snapshot = filepath.Join(t.TempDir(), "snapshot.db")
 	if at, err = Snapshot(t.Context(), path, snapshot); err != nil { // while it is in use
 		t.Fatal(err)
