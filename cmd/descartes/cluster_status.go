@@ -147,6 +147,9 @@ func (v *clusterView) sentences() []string {
 		if s.Messages > 0 {
 			about[1][1] += fmt.Sprintf(", %d to %d", s.First, s.Last)
 		}
+		if s.Leader == "" && len(s.Servers) > 0 {
+			about[1][1] += "; no server leads it now: nothing can be written"
+		}
 	}
 	if s := v.Snapshot; s != nil {
 		about[2][1] = fmt.Sprintf("at message %d, %s, %s", s.Position, v.ago(s.At), sizeOf(s.Bytes))

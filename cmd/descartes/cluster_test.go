@@ -104,6 +104,18 @@ n3      follower  40      offline
 	}
 }
 
+// While no server leads the log that is said; one server alone has no leader to tell of.
+func TestClusterStatusWithoutLeader(t *testing.T) {
+	const words = "no server leads it now: nothing can be written"
+	led := clusterDaemon(t, strings.Replace(well, `"leader":"n2"`, `"leader":""`, 1))
+	alone := clusterDaemon(t, `{"name":"descartes","daemon":"a","connected":true,"current":true,"stream":{"leader":"","servers":[],"messages":0}}`)
+	for url, want := range map[string]bool{led: true, alone: false} {
+		if out := run1(t, "cluster", "status", "--url", url, "--color", "always"); strings.Contains(out, words) != want || !strings.Contains(out, "stream    ") {
+			t.Errorf("%s", out)
+		}
+	}
+}
+
 // What cannot be told is said, and what is wrong with whoever is asked.
 func TestClusterStatusOfTheLonely(t *testing.T) {
 	url := clusterDaemon(t, `{"name":"descartes","daemon":"a","connected":false,"current":false,"position":7,"newest":9,"lag":2,"unknown":0,`+
