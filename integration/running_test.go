@@ -132,9 +132,9 @@ func TestUnits(t *testing.T) {
 	systemd := need(t, "systemd-analyze")
 	directory := t.TempDir()
 	arguments := []string{"verify", "--man=no"}
-	for _, name := range []string{"descartes.service", "descartes.socket", "descartes-backup.service", "descartes-backup.timer"} {
-		path := filepath.Join(directory, name)
-		text := strings.ReplaceAll(running(t, name), "/usr/local/bin/descartes", binary)
+	for _, name := range []string{"descartes.service", "descartes.socket", "descartes-backup.service", "descartes-backup.timer", "cluster/nats-server.service"} {
+		path := filepath.Join(directory, filepath.Base(name))
+		text := strings.NewReplacer("/usr/local/bin/descartes", binary, "/usr/local/bin/nats-server", binary).Replace(running(t, name))
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
