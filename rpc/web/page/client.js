@@ -90,7 +90,11 @@ export class Client extends EventTarget {
   get url() { return this.#urls[this.#at]; }
 
   /** Calls a method. While the connection is being made the call waits for it. */
-  call(method, params) {
+  call(method, params) { return this.#request(method, params); }
+
+  // request is call; answered is told of the result before whatever comes after it on the
+  // connection, which who awaits the result is not.
+  #request(method, params, answered) {
     const socket = this.#socket;
     if (!socket || socket.readyState > WebSocket.OPEN) {
       return Promise.reject(new ConnectionError("the daemon is away", false));
@@ -98,7 +102,7 @@ export class Client extends EventTarget {
     return new Promise((resolve, reject) => {
       const id = ++this.#lastId;
       const message = JSON.stringify({ jsonrpc: "2.0", id, method, params });
-      const call = { resolve, reject, message, method, sent: false, times: 0 };
+      const call = { resolve, reject, answered, message, method, sent: false, times: 0 };
       this.#calls.set(id, call);
       if (this.#opened && socket.readyState === WebSocket.OPEN) this.#send(call);
     });
@@ -106,7 +110,8 @@ export class Client extends EventTarget {
 
   /** Subscribes, now and after every reconnect. See client.d.ts. */
   subscribe(params = {}, handlers = {}) {
-    const subscription = new Subscription(this, params, handlers, () => this.#settle(), (wireId) => this.#routes.set(wireId, subscription));
+    const subscription = new Subscription(this, params, handlers, () => this.#settle(), (asked, wanted) =>
+      this.#request("task.subscribe", asked, (wireId) => wanted() && this.#routes.set(wireId, subscription)));
     subscription.ended = () => {
       this.#subscriptions.delete(subscription);
       for (const [wireId, other] of this.#routes) {
@@ -236,7 +241,10 @@ export class Client extends EventTarget {
     }
     this.#calls.delete(message.id);
     if (message.error) call.reject(new RpcError(message.error));
-    else call.resolve(message.result);
+    else {
+      call.answered?.(message.result);
+      call.resolve(message.result);
+    }
   }
 
   // drop ends the present connection, if there is one, and whoever waits for it, except

@@ -10,7 +10,7 @@ export class Subscription {
   caughtUp = 0; // changes that came late, after the last interruption; null: the view began anew
   ended; // set by the client
 
-  #client; #params; #handlers; #settle; #route;
+  #client; #params; #handlers; #settle; #ask;
   #seqs = new Map(); // the newest seq by task
   #snapshot = null; // the tasks of a snapshot that is not complete yet
   #dead = new Set(); // deleted tasks that are still in seqs, oldest first
@@ -18,13 +18,13 @@ export class Subscription {
   #refused = null; // since when and how often the cursor was refused
   #renews = false; // the daemon sends a new snapshot by itself after a resync
 
-  constructor(client, params, handlers, settle, route) {
+  constructor(client, params, handlers, settle, ask) {
     this.#client = client;
     this.#params = { ...params };
     if (params.since === undefined && params.snapshot === undefined) this.#params.snapshot = true;
     this.#handlers = handlers;
     this.#settle = settle;
-    this.#route = route;
+    this.#ask = ask;
   }
 
   close() {
@@ -53,10 +53,8 @@ export class Subscription {
     this.#renews = params.snapshot === true;
     this.#snapshot = this.#renews ? [] : null;
     try {
-      const id = await this.#client.call("task.subscribe", params);
-      if (attempt !== this.#running) return;
-      this.#refused = null;
-      this.#route(id);
+      await this.#ask(params, () => attempt === this.#running);
+      if (attempt === this.#running) this.#refused = null;
     } catch (error) {
       if (attempt !== this.#running || error.name === "ConnectionError") return;
       if (error.code === cursorExpired) this.#expired(error.data.reason_detail);
