@@ -14,7 +14,8 @@ import (
 // at one moment, to target: a copy as [Backup] makes it, but without tokens and without
 // what else is one machine's. Nothing of these is left in free pages either. The Place is
 // the one in the copy. A daemon may have the file open, this process too. A file of no
-// cluster is refused, and a target that is there.
+// cluster, of any format, gives what a cluster can begin with: the copy has to Enter it. A
+// target that is there is refused.
 func Snapshot(ctx context.Context, path, target string) (Place, error) {
 	if err := checkTarget(path, target, false); err != nil {
 		return Place{}, err
@@ -47,11 +48,11 @@ func strip(ctx context.Context, part, target string) (place Place, err error) {
 	if err == nil {
 		place, _, err = placeIn(ctx, db, format)
 	}
-	if err == nil && place.Cluster == "" {
-		err = errNoCluster
+	if err == nil && format >= 2 { // since then there are tokens
+		_, err = db.ExecContext(ctx, `DELETE FROM tokens`)
 	}
-	if err == nil {
-		_, err = db.ExecContext(ctx, `DELETE FROM tokens; UPDATE cluster SET incarnation = 0`)
+	if err == nil && format >= clusterFormat {
+		_, err = db.ExecContext(ctx, `UPDATE cluster SET incarnation = 0`)
 	}
 	if err == nil {
 		err = makeFile(target) // or it could be read by others

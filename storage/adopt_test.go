@@ -61,9 +61,42 @@ func TestSnapshot(t *testing.T) {
 	sound(t, snapshot)
 	_, err := Snapshot(t.Context(), d.config.Path, snapshot)
 	wantRefusal(t, err, "exists")
-	_, err = Snapshot(t.Context(), wear(t), snapshot+"2")
-	wantRefusal(t, err, "it belongs to no cluster")
 	same(t, "files", len(contents(t, filepath.Dir(snapshot))), 1)
+}
+
+// A file of any format can be what a cluster begins with: its snapshot enters the cluster
+// at the place of the file, and is adopted like any other.
+func TestSnapshotOfSingle(t *testing.T) {
+	for format := 1; format <= len(migrations()); format++ {
+		founder := wear(t)
+		if format < len(migrations()) {
+			founder = released(t, format)
+		}
+		p := placeOf(t, founder)
+		snapshot, path := filepath.Join(t.TempDir(), "snapshot.db"), filepath.Join(t.TempDir(), "test.db")
+		got, err := Snapshot(t.Context(), founder, snapshot)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, "place", got, p)
+		p.Cluster = "c"
+		for _, file := range []string{founder, snapshot} {
+			if err := Enter(t.Context(), file, p); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := Adopt(t.Context(), path, snapshot); err != nil {
+			t.Fatal(err)
+		}
+		var places []Place
+		for _, file := range []string{founder, path} {
+			d := follower(t, file, 0)
+			follow(t, d, change(create("next")))
+			same(t, "tokens", len(rows(t, d.readers, `SELECT * FROM tokens`)) > 0, file == founder && (format == 2 || format == 3))
+			places = append(places, d.Place())
+		}
+		same(t, "place after one more", places[1], places[0])
+	}
 }
 
 // Who adopts a snapshot keeps the tokens, the incarnation and the file that was there.

@@ -93,8 +93,9 @@ func placeAt(ctx context.Context, path string) (p Place, err error) {
 
 // Enter brings a file, which is made if there is none, into the cluster of p, at p. From
 // then on it is for a daemon of that cluster alone: see [Config].Cluster. An empty file
-// gets the epoch of p; one that holds something keeps its own, which must be the same, and
-// must be sound ([Check]): what one daemon cannot read, none could. A file of another
+// gets the epoch of p; one that holds something keeps its own, which must be the same. Its
+// newest event must not be after p (see [PlaceOf]), and it must be sound ([Check]): what one
+// daemon cannot read, none could. A file of another
 // cluster is refused, one of this cluster unless it is at p already, and one that any
 // process has open. Claims that were to end with a connection end when their time is over.
 func Enter(ctx context.Context, path string, p Place) error {
@@ -137,6 +138,9 @@ func enter(ctx context.Context, tx *sql.DB, present, p Place) error {
 		return fmt.Errorf("it belongs to the cluster %s, at position %d of epoch %s", present.Cluster, present.Position, present.Epoch)
 	case !present.Empty && present.Epoch != p.Epoch:
 		return fmt.Errorf("it holds something of another journal: its epoch is %s, that of the cluster %s", present.Epoch, p.Epoch)
+	}
+	if present.At > p.At {
+		return fmt.Errorf("its newest event is of %d, which is after %d: it was written to meanwhile", present.At, p.At)
 	}
 	var last int64
 	if err := tx.QueryRowContext(ctx, `SELECT coalesce(max(num), 0) FROM tasks`).Scan(&last); err != nil {

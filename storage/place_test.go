@@ -102,6 +102,9 @@ func TestEnterWithTasks(t *testing.T) {
 	other := start
 	wantRefusal(t, Enter(t.Context(), path, other), "it holds something of another journal: its epoch is "+p.Epoch)
 	p.Cluster, p.Position = "c", 3
+	earlier := p
+	earlier.At--
+	wantRefusal(t, Enter(t.Context(), path, earlier), "it was written to meanwhile")
 	if err := Enter(t.Context(), path, p); err != nil {
 		t.Fatal(err)
 	}
