@@ -119,9 +119,9 @@ func TestEnterWithTasks(t *testing.T) {
 	wantRefusal(t, Enter(t.Context(), unsound, p), "it is not sound (lease: f: is held by me")
 
 	last := wear(t)
+	execute(t, last, `INSERT INTO tasks (num, id, title) VALUES (9223372036854775807, 'last', 'last')`)
 	p = placeOf(t, last)
 	p.Cluster = "c"
-	execute(t, last, `INSERT INTO tasks (num, id, title) VALUES (9223372036854775807, 'last', 'last')`)
 	wantRefusal(t, Enter(t.Context(), last, p), "a task has the num 9223372036854775807")
 	same(t, "cluster", placeOf(t, last).Cluster, "")
 }
