@@ -87,7 +87,7 @@ func (j *Journal) enter(ctx context.Context, place storage.Place) error {
 	}
 	defer cancel()
 	for told := ""; ; {
-		err := j.tryEnter(wait, place)
+		err := j.tryEnter(wait)
 		switch {
 		case err == nil, isFinal(err):
 			return err
@@ -119,7 +119,7 @@ func isFinal(err error) bool {
 }
 
 // tryEnter looks at the stream and does what follows from it.
-func (j *Journal) tryEnter(ctx context.Context, place storage.Place) error {
+func (j *Journal) tryEnter(ctx context.Context) error {
 	var refusal error
 	j.await(ctx, func(s *state) bool {
 		refusal = s.refusal
@@ -131,9 +131,13 @@ func (j *Journal) tryEnter(ctx context.Context, place storage.Place) error {
 	case ctx.Err() != nil:
 		return errors.Join(errLost, refusal)
 	}
+	place, err := storage.PlaceOf(ctx, j.config.Storage.Path) // again: the try before may have got somewhere
+	if err != nil {
+		return final{err}
+	}
 	_, info, err := j.look(ctx)
 	switch {
-	case errors.Is(err, jetstream.ErrStreamNotFound) && place.Cluster == "" && !j.config.Rebuild:
+	case errors.Is(err, jetstream.ErrStreamNotFound) && place.Position == 0 && !j.config.Rebuild: // no message was applied ever
 		return j.found(ctx, place)
 	case errors.Is(err, jetstream.ErrStreamNotFound):
 		return final{fmt.Errorf("NATS has no stream %s: the log of record is gone; `descartes cluster leave` makes a single daemon's file of this one, with which a cluster can be founded again", j.config.Name)}
@@ -153,18 +157,17 @@ func isRefused(err error) bool {
 	return false
 }
 
-// found makes the stream. What the file has goes into a snapshot first, for those who
-// join.
+// found makes the stream. A file with tasks is brought into the cluster before, so that
+// nobody else writes to it any more, and goes into a snapshot for those who join.
 func (j *Journal) found(ctx context.Context, place storage.Place) error {
-	epoch, founded := place.Epoch, withData
-	if place.Empty {
-		epoch, founded = storage.NewEpoch(), fromNothing
-	} else {
-		store, err := j.store(ctx)
-		if err != nil {
-			return j.refusal(err)
-		}
-		if err := upload(ctx, store, j.config.Storage.Path); err != nil {
+	if place.Epoch == "" || place.Empty && place.Cluster == "" {
+		place.Epoch = storage.NewEpoch()
+	}
+	place.Cluster = j.config.Name
+	founded := fromNothing
+	if !place.Empty {
+		founded = withData
+		if err := j.bringIn(ctx, place); err != nil {
 			return err
 		}
 	}
@@ -172,13 +175,25 @@ func (j *Journal) found(ctx context.Context, place storage.Place) error {
 		Name: j.config.Name, Description: "log of record of a Descartes cluster",
 		Subjects: []string{j.config.subject()}, Storage: jetstream.FileStorage, Replicas: j.config.Replicas,
 		Duplicates: 2 * time.Minute, DenyDelete: true, AllowDirect: true,
-		Metadata: map[string]string{metaEpoch: epoch, metaFounded: founded},
+		Metadata: map[string]string{metaEpoch: place.Epoch, metaFounded: founded},
 	})
 	if err != nil {
 		return j.refusal(err) // somebody else may have been faster: the next try joins
 	}
 	j.report("founded the cluster "+j.config.Name, nil)
-	return storage.Enter(ctx, j.config.Storage.Path, storage.Place{Cluster: j.config.Name, Epoch: epoch, At: place.At})
+	return storage.Enter(ctx, j.config.Storage.Path, place)
+}
+
+// bringIn makes a file with tasks the one that a cluster begins with.
+func (j *Journal) bringIn(ctx context.Context, place storage.Place) error {
+	store, err := j.store(ctx)
+	if err != nil {
+		return j.refusal(err)
+	}
+	if err := storage.Enter(ctx, j.config.Storage.Path, place); err != nil {
+		return final{err}
+	}
+	return upload(ctx, store, j.config.Storage.Path)
 }
 
 // refusal tells an answer of NATS that does not pass by itself.
@@ -228,15 +243,6 @@ func (j *Journal) adopt(ctx context.Context, epoch string, first int64) error {
 	copied := filepath.Join(folder, "snapshot.db")
 	if err := download(ctx, store, all[0], copied); err != nil {
 		return err
-	}
-	place, err := storage.PlaceOf(ctx, copied)
-	if err != nil {
-		return err
-	}
-	if place.Cluster == "" { // what a single daemon founded the cluster with
-		if err := storage.Enter(ctx, copied, storage.Place{Cluster: j.config.Name, Epoch: epoch, At: place.At}); err != nil {
-			return err
-		}
 	}
 	kept, err := storage.Adopt(ctx, j.config.Storage.Path, copied)
 	if err != nil {
