@@ -53,7 +53,8 @@ func (s *session) fresh(wants *bool) error {
 }
 
 // resume calls what places a cursor. One that another daemon gave may be ahead of this
-// one, and then has to wait.
+// one, and then has to wait. Where it waits in vain because this daemon is behind, the
+// cursor is good nevertheless, and the answer is one that may be better later.
 func (s *session) resume(since *string, place func(ctx context.Context) error) error {
 	if s.server.config.Cluster == nil || since == nil {
 		return place(s.ctx)
@@ -62,7 +63,11 @@ func (s *session) resume(since *string, place func(ctx context.Context) error) e
 	if cursor, err := schema.ParseCursor("since", *since); err != nil || cursor.Epoch != newest.Epoch || cursor.Seq <= newest.Seq {
 		return place(s.ctx)
 	}
-	return s.await(place)
+	err := s.await(place)
+	if coded, ok := errorOf(err); ok && coded.Data.ReasonDetail == schema.CursorAhead && s.server.config.Cluster.Behind() != nil {
+		return schema.NotCaughtUp()
+	}
+	return err
 }
 
 // await waits for something that other machines decide. What was asked before on the

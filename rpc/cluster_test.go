@@ -178,7 +178,8 @@ func TestCursorOfAnotherDaemon(t *testing.T) {
 		"task.subscribe": `{"since":"%s"}`, "task.history": `{"since":"%s"}`, "task.history ": `{"before":"%s"}`,
 	} {
 		inBubble(t, func(t *testing.T, overPipe func(*setup)) {
-			d := start(t, overPipe, inCluster(new(fakeCluster)))
+			cluster := new(fakeCluster)
+			d := start(t, overPipe, inCluster(cluster))
 			p, other := d.connect(), d.connect()
 			began := time.Now()
 			ahead := schema.Cursor{Epoch: d.emitter.Epoch(), Seq: 2}.String()
@@ -200,6 +201,10 @@ func TestCursorOfAnotherDaemon(t *testing.T) {
 			if a := other.ask(method, strings.ReplaceAll(params, ahead, later)); a.Error == nil ||
 				a.Error.Data.ReasonDetail != "ahead" || time.Since(began) != 7*time.Second {
 				t.Errorf("%s after %v: %+v", method, time.Since(began), a.Error)
+			}
+			cluster.set(func(c *fakeCluster) { c.behind = errors.New("it has no connection to the log of record") })
+			if a := other.ask(method, strings.ReplaceAll(params, ahead, later)); a.Error == nil || schema.Code(a.Error.Code) != schema.CodeStorageUnavailable {
+				t.Errorf("%s of a daemon that is behind: %+v", method, a.Error)
 			}
 		})
 	}

@@ -231,6 +231,16 @@ func NotFresh() *Error {
 	}
 }
 
+// NotCaughtUp says that a cursor is ahead of a daemon that has not everything that its
+// cluster has: it can be continued later, or at another daemon.
+func NotCaughtUp() *Error {
+	return &Error{
+		Code:    CodeStorageUnavailable,
+		Message: "this daemon has not caught up with its cluster, and the cursor is ahead of it: ask again later, or another daemon",
+		Data:    ErrorData{Reason: "storage_unavailable"},
+	}
+}
+
 // LeaseLost says that a lease token is not the current one of its task: the claim
 // has ended, and perhaps another one has begun. Nothing was changed.
 func LeaseLost(id string) *Error {
