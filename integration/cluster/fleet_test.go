@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -93,23 +94,18 @@ type fleet struct {
 // fleetOptions say of what a fleet is made. The zero value is three daemons and three
 // NATS servers as they are by themselves.
 type fleetOptions struct {
-	nats   natsOptions
-	clocks []time.Duration // of the daemons; those without one are right
-	flags  []string        // of every daemon
+	servers, daemons int
+	nats             natsOptions
+	clocks           []time.Duration // of the daemons; those without one are right
+	flags            []string        // of every daemon
 }
 
 const fleetSize = 3
 
-// startFleet starts a NATS server and a daemon on each of three machines.
+// startFleet starts NATS servers and daemons, all at once.
 func startFleet(t *testing.T, options fleetOptions) *fleet {
 	t.Helper()
-	f := &fleet{t: t, nats: startNATS(t, fleetSize, options.nats)}
-	for i := range fleetSize {
-		m := f.add(filepath.Join(t.TempDir(), "descartes.db"), options.flags...)
-		if i < len(options.clocks) {
-			m.ahead = options.clocks[i]
-		}
-	}
+	f := newFleet(t, options)
 	for _, m := range f.members {
 		m.start()
 	}
@@ -117,6 +113,27 @@ func startFleet(t *testing.T, options fleetOptions) *fleet {
 		m.await(ready)
 	}
 	return f
+}
+
+// newFleet starts NATS servers, and prepares daemons.
+func newFleet(t *testing.T, options fleetOptions) *fleet {
+	t.Helper()
+	servers := cmp.Or(options.servers, fleetSize)
+	f := &fleet{t: t, nats: startNATS(t, servers, options.nats)}
+	for i := range cmp.Or(options.daemons, fleetSize) {
+		m := f.add(filepath.Join(t.TempDir(), "descartes.db"), append([]string{"--cluster-replicas", fmt.Sprint(servers)}, options.flags...)...)
+		if i < len(options.clocks) {
+			m.ahead = options.clocks[i]
+		}
+	}
+	return f
+}
+
+// startOnOne starts daemons whose log of record is on one NATS server: that is enough
+// where nothing happens to it.
+func startOnOne(t *testing.T, daemons int, flags ...string) *fleet {
+	t.Helper()
+	return startFleet(t, fleetOptions{servers: 1, daemons: daemons, flags: flags})
 }
 
 // startOnOneFile starts daemons that share a file, and need nothing else.
