@@ -85,10 +85,48 @@ func (c *Config) servers() string {
 	return strings.Join(named, ", ")
 }
 
+const (
+	// elsewhereAfter is how long the log cannot be followed through a server before
+	// another one is tried.
+	elsewhereAfter = 2 * time.Second
+	// stay is how long a server is given at least.
+	stay = 4 * time.Second
+)
+
+// elsewhere goes on at another server: this one answers pings, but may be cut off from
+// those with which it would have to agree.
+func (j *Journal) elsewhere() {
+	moves := false
+	j.change(func(s *state) {
+		if moves = s.connected && time.Since(s.linkedAt) > stay; moves {
+			s.linkedAt = time.Now()
+		}
+	})
+	if !moves || len(j.config.URLs) < 2 {
+		return
+	}
+	if err := j.conn.ForceReconnect(); err != nil {
+		j.report("going to another NATS server", err)
+	}
+}
+
+// followed notes that messages come in.
+func (j *Journal) followed() { j.change(func(s *state) { s.followedAt = time.Now() }) }
+
+// silentFor tells for how long nobody has sent messages, or would have.
+func (j *Journal) silentFor(now time.Time) time.Duration {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return now.Sub(j.state.followedAt)
+}
+
 // linked notes that there is a connection.
 func (j *Journal) linked() {
 	was := false
-	j.change(func(s *state) { was, s.connected, s.refusal = s.connected, true, nil })
+	j.change(func(s *state) {
+		was, s.connected, s.refusal = s.connected, true, nil
+		s.linkedAt, s.followedAt = time.Now(), time.Now()
+	})
 	if !was {
 		j.report("connected to NATS at "+j.conn.ConnectedUrlRedacted(), nil)
 	}

@@ -38,6 +38,9 @@ func (j *Journal) follow(ctx context.Context) {
 			return
 		}
 		j.troubled(err)
+		if j.silentFor(time.Now()) > elsewhereAfter {
+			j.elsewhere()
+		}
 		select {
 		case <-time.After(retryAfter):
 		case <-ctx.Done():
@@ -82,6 +85,7 @@ func (j *Journal) read(ctx context.Context) error {
 	}
 	defer messages.Stop()
 	defer context.AfterFunc(ctx, messages.Stop)()
+	defer j.followed() // until it failed
 	for {
 		m, err := messages.Next()
 		if err != nil {
@@ -267,7 +271,7 @@ func (j *Journal) applied(position, newest int64, id string, outcomes []schema.O
 	var own *pending
 	now := chain(j.DB.Place().Chain)
 	j.change(func(s *state) {
-		s.position, s.newest, s.trouble = position, max(s.newest, newest), nil
+		s.position, s.newest, s.trouble, s.followedAt = position, max(s.newest, newest), nil, time.Now()
 		s.reach()
 		s.chains.add(position, now)
 		own = j.pending[id]

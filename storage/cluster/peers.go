@@ -29,7 +29,8 @@ const (
 type peers struct {
 	mu       sync.Mutex
 	heard    map[string]*peer
-	namesake uint32 // the incarnation of another daemon with this one's name
+	namesake uint32    // the incarnation of another daemon with this one's name
+	doubted  time.Time // when nobody was heard the last time
 }
 
 // peer is what a daemon last said.
@@ -85,11 +86,46 @@ func (j *Journal) talk(ctx context.Context) {
 	for {
 		j.greet()
 		j.compare(ctx)
+		if j.alone() {
+			j.running.Go(j.doubt)
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+const (
+	// lonely is after how long a daemon doubts that it is connected which hears nobody
+	// any more.
+	lonely = 3 * greetEvery
+	// doubtEvery is how often it does something about that.
+	doubtEvery = 10 * time.Second
+)
+
+// alone tells, now and then, that nobody is heard of those who were.
+func (j *Journal) alone() bool {
+	j.peers.mu.Lock()
+	defer j.peers.mu.Unlock()
+	for _, p := range j.peers.heard {
+		if time.Since(p.at) < lonely {
+			return false
+		}
+	}
+	if len(j.peers.heard) == 0 || time.Since(j.peers.doubted) < doubtEvery {
+		return false
+	}
+	j.peers.doubted = time.Now()
+	return true
+}
+
+// doubt finds out whether the log can be written to. A server that is cut off from the
+// others may send heartbeats for long.
+func (j *Journal) doubt() {
+	if err := j.passFence(); err != nil && j.stopped.Err() == nil {
+		j.troubled(fmt.Errorf("no other daemon is heard, and it takes no message: %w", err))
 	}
 }
 

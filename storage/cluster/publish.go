@@ -99,7 +99,7 @@ var errUncertain = errors.New("not acknowledged")
 // send puts a message into the stream and gives its position. An error other than
 // errUncertain means that it is not there and will not come.
 func (j *Journal) send(ctx context.Context, id string, data []byte) (position int64, err error) {
-	uncertain := false
+	uncertain, began := false, time.Now()
 	for {
 		if err := j.connected(ctx); err != nil {
 			if uncertain {
@@ -117,6 +117,9 @@ func (j *Journal) send(ctx context.Context, id string, data []byte) (position in
 			// Nobody has it.
 		default:
 			uncertain = true
+		}
+		if time.Since(began) > 2*attempt {
+			j.elsewhere()
 		}
 		select {
 		case <-time.After(pause):

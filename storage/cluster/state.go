@@ -11,19 +11,21 @@ import (
 // state is how far this daemon is, and what it knows of the log. It is under
 // Journal.mu, and changed by Journal.change alone.
 type state struct {
-	connected bool
-	lostAt    time.Time          // when there was a connection last
-	refusal   error              // why there is none now
-	link      context.CancelFunc // ends what belongs to the present connection
-	position  int64              // of the last message that was applied
-	newest    int64              // of the last one that is known of
-	target    int64              // what there was when this daemon began to read; -1: not known yet
-	judged    bool               // the others did not contradict where this daemon began
-	current   bool               // judged, and target was reached
-	trouble   error              // why no message is read or applied at present
-	chains    chains
-	stream    *schema.StreamStats
-	changed   chan struct{} // closed when something of this changes; nil while nobody waits for that
+	connected  bool
+	lostAt     time.Time          // when there was a connection last
+	refusal    error              // why there is none now
+	linkedAt   time.Time          // when it was made
+	followedAt time.Time          // when messages were last known to come in
+	link       context.CancelFunc // ends what belongs to the present connection
+	position   int64              // of the last message that was applied
+	newest     int64              // of the last one that is known of
+	target     int64              // what there was when this daemon began to read; -1: not known yet
+	judged     bool               // the others did not contradict where this daemon began
+	current    bool               // judged, and target was reached
+	trouble    error              // why no message is read or applied at present
+	chains     chains
+	stream     *schema.StreamStats
+	changed    chan struct{} // closed when something of this changes; nil while nobody waits for that
 }
 
 // reach finds out whether this daemon is current.
