@@ -72,10 +72,8 @@ func (x *troubles) tell(what string) {
 	for _, m := range x.members {
 		m.log.note("--- TEST: " + what)
 	}
-	if x.nats != nil {
-		for _, s := range x.nats.all {
-			s.log.note("--- TEST: " + what)
-		}
+	for _, s := range x.nats.all {
+		s.log.note("--- TEST: " + what)
 	}
 }
 
@@ -83,9 +81,6 @@ func (x *troubles) tell(what string) {
 func (x *troubles) choose() trouble {
 	i := x.random.IntN(len(x.members))
 	m := x.members[i]
-	if !x.clustered() {
-		return []trouble{x.killed(m), x.heldUp(m.process)}[x.random.IntN(2)]
-	}
 	s, how := x.nats.all[x.random.IntN(fleetSize)], fault(x.random.IntN(4))
 	switch x.random.IntN(11) {
 	case 0, 1:
@@ -189,13 +184,11 @@ func (f *fleet) around(machine int) []*link {
 // healAll puts everything right, whatever has happened.
 func (f *fleet) healAll(t *testing.T) {
 	t.Helper()
-	if f.nats != nil {
-		f.nats.join()
-		for _, s := range f.nats.all {
-			s.resume()
-			if !s.runs() {
-				s.begin()
-			}
+	f.nats.join()
+	for _, s := range f.nats.all {
+		s.resume()
+		if !s.runs() {
+			s.begin()
 		}
 	}
 	for _, m := range f.members {

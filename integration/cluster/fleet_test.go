@@ -88,7 +88,7 @@ func (m *member) revived() {
 type fleet struct {
 	t       *testing.T
 	members []*member
-	nats    *natsServers // nil: the daemons share one file
+	nats    *natsServers
 }
 
 // fleetOptions say of what a fleet is made. The zero value is three daemons and three
@@ -136,27 +136,14 @@ func startOnOne(t *testing.T, daemons int, flags ...string) *fleet {
 	return startFleet(t, fleetOptions{servers: 1, daemons: daemons, flags: flags})
 }
 
-// startOnOneFile starts daemons that share a file, and need nothing else.
-func startOnOneFile(t *testing.T, n int) *fleet {
-	t.Helper()
-	f := &fleet{t: t}
-	db := filepath.Join(t.TempDir(), "descartes.db")
-	for range n {
-		f.add(db).begin()
-	}
-	return f
-}
-
 // add adds a daemon, and does not start it.
 func (f *fleet) add(db string, flags ...string) *member {
 	name := fmt.Sprint("d", len(f.members))
 	m := &member{db: db, socket: filepath.Join(f.t.TempDir(), name), flags: flags}
 	m.process = newProcess(f.t, name, binary, m.arguments)
 	m.env = func() []string { return []string{clockVariable + "=" + m.ahead.String()} }
-	if f.nats != nil {
-		for _, s := range f.nats.all {
-			m.links = append(m.links, s.reach(name))
-		}
+	for _, s := range f.nats.all {
+		m.links = append(m.links, s.reach(name))
 	}
 	f.members = append(f.members, m)
 	return m
@@ -190,6 +177,3 @@ func (f *fleet) daemons() (all []kit.Daemon) {
 	}
 	return all
 }
-
-// clustered tells whether each daemon has its own file.
-func (f *fleet) clustered() bool { return f.nats != nil }

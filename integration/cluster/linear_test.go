@@ -15,20 +15,10 @@ import (
 // DESCARTES_LINEAR=SECONDS makes histories for that long (1), at least one.
 func TestLinearizable(t *testing.T) {
 	t.Parallel()
-	checkLinearizable(t, startFleet(t, fleetOptions{}))
-}
-
-// The suite finds daemons on one file linearizable, which know no fresh.
-func TestLinearizableOnOneFile(t *testing.T) {
-	t.Parallel()
-	checkLinearizable(t, startOnOneFile(t, fleetSize))
-}
-
-func checkLinearizable(t *testing.T, f *fleet) {
-	t.Helper()
+	f := startFleet(t, fleetOptions{})
 	x := newTroubles(f, 3)
 	l := kit.Linear{
-		Daemons: f.daemons(), Disturbances: x.count, Disturb: func(*rand.Rand) { x.strike() }, Fresh: f.clustered(),
+		Daemons: f.daemons(), Disturbances: x.count, Disturb: func(*rand.Rand) { x.strike() }, Fresh: true,
 		Pause: 20 * time.Millisecond, // a trouble lasts long, and long histories take long to check
 	}
 	l.Check(t, x.randomness(1), time.Duration(kit.FromEnvironment(t, "DESCARTES_LINEAR", 1))*time.Second)

@@ -10,6 +10,11 @@ import (
 	"github.com/descartes-tasks/descartes/integration/kit"
 )
 
+const (
+	writersEach    = 4  // of each daemon
+	answersBetween = 60 // two troubles, at most
+)
+
 // Clients of three daemons create, change and delete tasks, alone and in transactions, and
 // claim them by filters, subscribers of every kind follow over all daemons, while daemons
 // and NATS servers die, are held up and cut off. Afterwards each acknowledged write is in
@@ -17,22 +22,7 @@ import (
 // just the journal; the events lead to the tasks; and all of it is the same in every file.
 func TestProperties(t *testing.T) {
 	t.Parallel()
-	checkProperties(t, startFleet(t, fleetOptions{clocks: []time.Duration{0, -90 * time.Second, time.Hour}}))
-}
-
-// The suite finds that daemons on one file are no different.
-func TestPropertiesOnOneFile(t *testing.T) {
-	t.Parallel()
-	checkProperties(t, startOnOneFile(t, fleetSize))
-}
-
-const (
-	writersEach    = 4  // of each daemon
-	answersBetween = 60 // two troubles, at most
-)
-
-func checkProperties(t *testing.T, f *fleet) {
-	t.Helper()
+	f := startFleet(t, fleetOptions{clocks: []time.Duration{0, -90 * time.Second, time.Hour}})
 	x := newTroubles(f, 4)
 	var answers kit.Tally
 	var working, reading sync.WaitGroup
@@ -43,7 +33,7 @@ func checkProperties(t *testing.T, f *fleet) {
 	for i := range writersEach * len(f.members) {
 		w := &kit.Writer{
 			T: t, Name: fmt.Sprint("w", i), Daemon: f.members[i%len(f.members)], Random: x.randomness(1 + i),
-			Answers: &answers, Late: f.clustered(),
+			Answers: &answers, Late: true,
 		}
 		writers = append(writers, w)
 		working.Go(func() { w.Work(writing) })

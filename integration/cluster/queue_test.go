@@ -12,28 +12,18 @@ import (
 	"github.com/descartes-tasks/descartes/schema"
 )
 
+const (
+	workersEach   = 3  // in this process, of each daemon
+	tasksPerFault = 20 // that are to be done
+)
+
 // Workers of three daemons whose clocks are up to an hour apart, some of them processes
 // that are killed, take tasks while daemons and NATS servers die, are held up and cut off:
 // each task is done once, under a claim that holds; who has lost it can write nothing; no
 // claim ends before the time that was promised.
 func TestQueue(t *testing.T) {
 	t.Parallel()
-	checkQueue(t, startFleet(t, fleetOptions{clocks: []time.Duration{-90 * time.Second, time.Hour, -10 * time.Minute}}))
-}
-
-// The suite finds that daemons on one file are no different.
-func TestQueueOnOneFile(t *testing.T) {
-	t.Parallel()
-	checkQueue(t, startOnOneFile(t, fleetSize))
-}
-
-const (
-	workersEach   = 3  // in this process, of each daemon
-	tasksPerFault = 20 // that are to be done
-)
-
-func checkQueue(t *testing.T, f *fleet) {
-	t.Helper()
+	f := startFleet(t, fleetOptions{clocks: []time.Duration{-90 * time.Second, time.Hour, -10 * time.Minute}})
 	x, ledger := newTroubles(f, 3), kit.NewLedger()
 	tasks := tasksPerFault * (x.count + 1)
 	maker := f.members[0].Dial()

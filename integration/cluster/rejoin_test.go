@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -245,4 +246,36 @@ func write(m *member, statements ...string) error {
 	defer db.Close()
 	_, err = db.ExecContext(m.t.Context(), "BEGIN IMMEDIATE; "+strings.Join(statements, "; ")+"; COMMIT")
 	return err
+}
+
+// A daemon whose machine is cut off from the others, together with the NATS server that
+// led the log, is connected, and gets heartbeats, but is not ready; it is again when that
+// is over.
+func TestLonelyMachineIsNotReady(t *testing.T) {
+	t.Parallel()
+	f := startFleet(t, fleetOptions{})
+	for i := range f.members {
+		f.attach(i, i)
+	}
+	machine := slices.Index(f.nats.all, f.nats.leader(t, f.nats.all[0].connect(t), stream))
+	for _, l := range f.around(machine) {
+		l.cut(silent)
+	}
+	lonely, other := f.members[machine], f.members[(machine+1)%fleetSize]
+	isReady := func(want int) func() error {
+		return func() error {
+			if status, why := readyz(t, lonely); status != want {
+				return fmt.Errorf("%d: %s", status, why)
+			}
+			return nil
+		}
+	}
+	eventually(t, "not ready", isReady(http.StatusServiceUnavailable))
+	task := create(t, other.Dial(), "of the majority")
+	for _, l := range f.around(machine) {
+		l.heal()
+	}
+	eventually(t, "ready again", isReady(http.StatusOK))
+	waitFor(t, lonely.Dial(), task.Version)
+	f.requireEqual()
 }
