@@ -83,7 +83,8 @@ func (l *link) breakAll() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.refuse = true
-	for _, end := range l.ends {
+	for caller, end := range l.ends {
+		reset(caller)
 		end()
 	}
 }
@@ -105,14 +106,13 @@ func (l *link) serve() {
 		}
 		over := make(chan struct{})
 		end := sync.OnceFunc(func() {
-			_ = caller.(*net.TCPConn).SetLinger(0) // with a reset: nothing is waited for
 			caller.Close()
 			close(over)
 		})
 		l.mu.Lock()
 		if l.refuse || l.closing {
 			l.mu.Unlock()
-			end()
+			reset(caller)
 			continue
 		}
 		l.ends[caller] = end
@@ -146,9 +146,14 @@ func (l *link) connect(caller net.Conn, end func(), over <-chan struct{}) {
 	carrying.Go(func() { carry(called, caller, &l.there, over); end() })
 	carrying.Go(func() { carry(caller, called, &l.back, over); end() })
 	<-over
-	_ = called.(*net.TCPConn).SetLinger(0)
 	called.Close()
 	carrying.Wait()
+}
+
+// reset ends a connection with a reset: nothing that was sent need arrive.
+func reset(c net.Conn) {
+	_ = c.(*net.TCPConn).SetLinger(0)
+	c.Close()
 }
 
 // carry copies until one side ends, which the other side learns as late as anything else

@@ -1,11 +1,17 @@
 package kit
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // Ledger is what workers were told.
 type Ledger struct {
 	Answers Tally                                // that say how a claim went on
 	Tell    func(holder string, expiresAt int64) // is told of each promise, unless it is nil
+
+	// Tolerance is what two looks at the time may differ by; default ClockTolerance.
+	Tolerance time.Duration
 
 	mu                      sync.Mutex
 	Promised                map[string]int64 // holder -> until when the claim holds: the newest answer

@@ -1,6 +1,7 @@
 package kit
 
 import (
+	"cmp"
 	"strings"
 	"testing"
 	"time"
@@ -68,7 +69,7 @@ func requireEndedInTime(t *testing.T, e *schema.Event, after *Replayed, holder s
 	promised := max(claimedAt+schema.MinLeaseMS, l.Promised[holder])
 	early := time.Duration(promised-e.Timestamp) * time.Millisecond
 	switch {
-	case early <= ClockTolerance:
+	case early <= cmp.Or(l.Tolerance, ClockTolerance):
 		s.Expired++
 	case strings.HasSuffix(holder, Bound):
 		s.Broken++
