@@ -22,6 +22,8 @@ const (
 	unread = 512
 	// retryAfter is the time between two tries to read, or to apply a message.
 	retryAfter = 100 * time.Millisecond
+	// lookEvery is how often a daemon looks at the stream, whatever comes out of it.
+	lookEvery = 2 * time.Second
 	// shorter is how long a log may seem to end before what this daemon has of it: a
 	// server that has just come back does not know better for a while.
 	shorter = 30 * time.Second
@@ -189,6 +191,20 @@ func (j *Journal) leftBehind(first int64) error {
 		j.position()+1, first)
 }
 
+// lookOften looks whether the log has a leader, and what time it is there.
+func (j *Journal) lookOften(ctx context.Context) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			_, _, _ = j.look(ctx) // that there is no answer is what is noted
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // look asks for the stream, and takes the leader's time with it.
 func (j *Journal) look(ctx context.Context) (jetstream.Stream, *jetstream.StreamInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, attempt)
@@ -202,7 +218,12 @@ func (j *Journal) look(ctx context.Context) (jetstream.Stream, *jetstream.Stream
 	if !info.TimeStamp.IsZero() {
 		j.clock.set(info.TimeStamp, asked, j.config.Now())
 	}
-	j.change(func(s *state) { s.stream = streamStats(info) })
+	j.change(func(s *state) {
+		s.stream = streamStats(info)
+		if info.Cluster == nil || info.Cluster.Leader != "" {
+			s.ledAt = time.Now()
+		}
+	})
 	return stream, info, nil
 }
 

@@ -187,7 +187,7 @@ func (j *Journal) report(what string, err error) { j.config.Report(what, err) }
 
 // start follows the log.
 func (j *Journal) start() {
-	for _, run := range []func(context.Context){j.follow, j.talk, j.keepSnapshots} {
+	for _, run := range []func(context.Context){j.follow, j.lookOften, j.talk, j.keepSnapshots} {
 		j.running.Go(func() { run(j.stopped) })
 	}
 }

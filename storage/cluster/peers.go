@@ -143,7 +143,7 @@ func (j *Journal) greeting() greeting {
 	now, _ := j.state.chains.at(j.state.position)
 	return greeting{
 		Name: j.config.Daemon, Version: j.config.Version, Incarnation: j.incarnation,
-		Position: j.state.position, Chain: now.String(), Current: j.state.current && j.state.connected,
+		Position: j.state.position, Chain: now.String(), Current: j.state.follows(),
 	}
 }
 

@@ -16,6 +16,7 @@ type state struct {
 	refusal    error              // why there is none now
 	linkedAt   time.Time          // when it was made
 	followedAt time.Time          // when messages were last known to come in
+	ledAt      time.Time          // when the log was heard to have a leader last
 	link       context.CancelFunc // ends what belongs to the present connection
 	position   int64              // of the last message that was applied
 	newest     int64              // of the last one that is known of
@@ -76,6 +77,16 @@ func (j *Journal) position() int64 {
 // grace is how long a connection may be gone before this daemon counts as behind.
 const grace = 3 * time.Second
 
+// leaderless is how long the log may have no leader, or none that is heard of, before this
+// daemon counts as behind: an election takes up to 9 s. A server that is cut off from the
+// others goes on with what it has, and does not say that it lacks anything.
+const leaderless = 12 * time.Second
+
+// follows tells whether this daemon keeps up with a log that goes on.
+func (s *state) follows() bool {
+	return s.current && s.connected && time.Since(s.ledAt) <= leaderless
+}
+
 // Behind tells why this daemon cannot be relied on to have what the others have, nil if
 // it can.
 func (j *Journal) Behind() error {
@@ -94,6 +105,8 @@ func (j *Journal) Behind() error {
 		return fmt.Errorf("it catches up with the log of record: %d of %d messages", s.position, max(s.target, s.newest))
 	case s.trouble != nil && time.Since(s.lostAt) > grace:
 		return fmt.Errorf("it cannot follow the log of record: %w", s.trouble)
+	case time.Since(s.ledAt) > leaderless:
+		return fmt.Errorf("it reaches no leader of the log of record since %s", s.ledAt.UTC().Format(time.RFC3339))
 	}
 	return nil
 }

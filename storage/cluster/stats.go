@@ -25,7 +25,7 @@ func (j *Journal) Stats(ctx context.Context) (schema.ClusterStats, error) {
 	j.mu.Lock()
 	s := &j.state
 	stats := schema.ClusterStats{
-		ClusterInfo: j.Info(), Connected: s.connected, Current: s.connected && s.current,
+		ClusterInfo: j.Info(), Connected: s.connected, Current: s.follows(),
 		Position: s.position, Newest: s.newest, Lag: s.newest - s.position, Unknown: j.unknown.Load(),
 	}
 	if err == nil {
