@@ -101,6 +101,8 @@ func (j *Journal) Behind() error {
 		return fmt.Errorf("it has no connection to the log of record since %s", s.lostAt.UTC().Format(time.RFC3339))
 	case !s.current && s.trouble != nil:
 		return fmt.Errorf("it cannot follow the log of record: %w", s.trouble)
+	case !s.current && s.position >= max(s.target, s.newest):
+		return fmt.Errorf("it has not heard yet how far the log of record is, and whether the others agree")
 	case !s.current:
 		return fmt.Errorf("it catches up with the log of record: %d of %d messages", s.position, max(s.target, s.newest))
 	case s.trouble != nil && time.Since(s.lostAt) > grace:
