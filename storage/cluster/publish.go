@@ -99,7 +99,7 @@ var errUncertain = errors.New("not acknowledged")
 // send puts a message into the stream and gives its position. An error other than
 // errUncertain means that it is not there and will not come.
 func (j *Journal) send(ctx context.Context, id string, data []byte) (position int64, err error) {
-	uncertain, began := false, time.Now()
+	uncertain, missed, began := false, errLost, time.Now()
 	for {
 		if err := j.connected(ctx); err != nil {
 			if uncertain {
@@ -115,6 +115,8 @@ func (j *Journal) send(ctx context.Context, id string, data []byte) (position in
 			return 0, schema.LimitExceeded("message of the cluster", j.conn.MaxPayload())
 		case errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionClosed):
 			// Nobody has it.
+		case isFull(err):
+			missed = schema.StorageUnavailable("NATS has no more room for the log of record (max_file_store, or its disk)")
 		default:
 			uncertain = true
 		}
@@ -129,9 +131,17 @@ func (j *Journal) send(ctx context.Context, id string, data []byte) (position in
 			if uncertain {
 				return 0, errUncertain
 			}
-			return 0, errLost
+			return 0, missed
 		}
 	}
+}
+
+// isFull tells whether the leader has refused a message before anybody had it, because
+// there is no room. It gives the lead away then; another one may have room.
+func isFull(err error) bool {
+	const accountResourcesExceeded, insufficientResources = 10002, 10023
+	refused, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && (refused.ErrorCode == insufficientResources || refused.ErrorCode == accountResourcesExceeded)
 }
 
 // sendOnce sends a message and waits for its acknowledgement.
