@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -15,6 +16,7 @@ type link struct {
 	there    gate // for what goes to the target
 	back     gate // for what comes from it
 	serving  sync.WaitGroup
+	rate     atomic.Int64 // bytes per second that come through in each direction; 0: as many as want
 
 	mu      sync.Mutex
 	target  string              // "": there is none now
@@ -143,8 +145,8 @@ func (l *link) connect(caller net.Conn, end func(), over <-chan struct{}) {
 		return
 	}
 	var carrying sync.WaitGroup
-	carrying.Go(func() { carry(called, caller, &l.there, over); end() })
-	carrying.Go(func() { carry(caller, called, &l.back, over); end() })
+	carrying.Go(func() { l.carry(called, caller, &l.there, over); end() })
+	carrying.Go(func() { l.carry(caller, called, &l.back, over); end() })
 	<-over
 	called.Close()
 	carrying.Wait()
@@ -158,11 +160,11 @@ func reset(c net.Conn) {
 
 // carry copies until one side ends, which the other side learns as late as anything else
 // that has to pass the gate.
-func carry(to io.Writer, from io.Reader, g *gate, over <-chan struct{}) {
+func (l *link) carry(to io.Writer, from io.Reader, g *gate, over <-chan struct{}) {
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
-		if !g.pass(over) {
+		if !g.pass(over) || !l.delay(n, over) {
 			return
 		}
 		if n > 0 {
@@ -173,6 +175,20 @@ func carry(to io.Writer, from io.Reader, g *gate, over <-chan struct{}) {
 		if err != nil {
 			return
 		}
+	}
+}
+
+// delay takes the time that n bytes take; false: until the connection was over.
+func (l *link) delay(n int, over <-chan struct{}) bool {
+	rate := l.rate.Load()
+	if rate == 0 {
+		return true
+	}
+	select {
+	case <-time.After(time.Duration(n) * time.Second / time.Duration(rate)):
+		return true
+	case <-over:
+		return false
 	}
 }
 

@@ -87,13 +87,13 @@ func (j *Journal) enter(ctx context.Context, place storage.Place) error {
 	}
 	defer cancel()
 	for told := ""; ; {
-		err := j.tryEnter(wait)
+		err := j.tryEnter(ctx, wait)
 		switch {
 		case err == nil, isFinal(err):
 			return err
 		case ctx.Err() != nil:
 			return fmt.Errorf("stopped before the log of record could be reached: %w", err)
-		case wait.Err() != nil:
+		case wait.Err() != nil && !errors.Is(err, errUnfit):
 			j.report("the log of record cannot be reached: going on with what this daemon has", err)
 			return nil
 		}
@@ -103,10 +103,14 @@ func (j *Journal) enter(ctx context.Context, place storage.Place) error {
 		}
 		select {
 		case <-time.After(time.Second):
-		case <-wait.Done():
+		case <-ctx.Done():
 		}
 	}
 }
+
+// errUnfit says that the log does not go on from the file, but from the newest snapshot,
+// which could not be had yet.
+var errUnfit = errors.New("begin with the newest snapshot")
 
 // final is an error that does not pass by itself.
 type final struct{ error }
@@ -118,17 +122,18 @@ func isFinal(err error) bool {
 	return ok
 }
 
-// tryEnter looks at the stream and does what follows from it.
-func (j *Journal) tryEnter(ctx context.Context) error {
+// tryEnter waits for a connection as long as wait, looks at the stream and does what
+// follows from it, however long that takes.
+func (j *Journal) tryEnter(ctx, wait context.Context) error {
 	var refusal error
-	j.await(ctx, func(s *state) bool {
+	answered := j.await(wait, func(s *state) bool {
 		refusal = s.refusal
 		return s.connected || isRefused(refusal)
 	})
 	switch {
 	case isRefused(refusal):
 		return final{fmt.Errorf("NATS lets nobody in with these credentials: %w", refusal)}
-	case ctx.Err() != nil:
+	case !answered:
 		return errors.Join(errLost, refusal)
 	}
 	place, err := storage.PlaceOf(ctx, j.config.Storage.Path) // again: the try before may have got somewhere
@@ -193,7 +198,7 @@ func (j *Journal) bringIn(ctx context.Context, place storage.Place) error {
 	if err := storage.Enter(ctx, j.config.Storage.Path, place); err != nil {
 		return final{err}
 	}
-	return upload(ctx, store, j.config.Storage.Path)
+	return j.upload(ctx, store)
 }
 
 // refusal tells an answer of NATS that does not pass by itself.
@@ -219,7 +224,10 @@ func (j *Journal) join(ctx context.Context, place storage.Place, info *jetstream
 	case place.Empty && place.Cluster == "" && info.Config.Metadata[metaFounded] == fromNothing && first <= 1:
 		return storage.Enter(ctx, j.config.Storage.Path, storage.Place{Cluster: j.config.Name, Epoch: epoch})
 	}
-	return j.adopt(ctx, epoch, first)
+	if err := j.adopt(ctx, epoch, first); err != nil {
+		return fmt.Errorf("%w: %w", errUnfit, err)
+	}
+	return nil
 }
 
 // adopt begins with the newest snapshot.

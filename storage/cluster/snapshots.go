@@ -96,7 +96,7 @@ func (j *Journal) renewSnapshot(ctx context.Context) error {
 	if j.judge(ctx, j.position()); j.Err() != nil {
 		return j.Err() // nobody shall begin with a journal that is not that of most
 	}
-	if err := upload(ctx, store, j.config.Storage.Path); err != nil {
+	if err := j.upload(ctx, store); err != nil {
 		return err
 	}
 	return j.clear(ctx, store)
@@ -138,6 +138,8 @@ func (j *Journal) store(ctx context.Context) (jetstream.ObjectStore, error) {
 
 // list lists the snapshots of an epoch, the newest first.
 func list(ctx context.Context, store jetstream.ObjectStore, epoch string) (all []snapshot, err error) {
+	ctx, done := context.WithTimeout(ctx, stall)
+	defer done()
 	objects, err := store.List(ctx)
 	if err != nil && !errors.Is(err, jetstream.ErrNoObjectsFound) {
 		return nil, fmt.Errorf("list snapshots: %w", err)
@@ -152,8 +154,9 @@ func list(ctx context.Context, store jetstream.ObjectStore, epoch string) (all [
 	return all, nil
 }
 
-// upload makes a snapshot of a file and puts it into a store, which keeps its SHA-256.
-func upload(ctx context.Context, store jetstream.ObjectStore, path string) error {
+// upload makes a snapshot and puts it into a store, which keeps its SHA-256.
+func (j *Journal) upload(ctx context.Context, store jetstream.ObjectStore) error {
+	path := j.config.Storage.Path
 	folder, err := os.MkdirTemp(filepath.Dir(path), ".descartes-snapshot-")
 	if err != nil {
 		return err
@@ -169,13 +172,19 @@ func upload(ctx context.Context, store jetstream.ObjectStore, path string) error
 		return err
 	}
 	defer file.Close()
-	_, err = store.Put(ctx, jetstream.ObjectMeta{
+	transfer := newTransfer(ctx)
+	defer transfer.end()
+	parts, err := j.outgoing(transfer, file)
+	if err != nil {
+		return err
+	}
+	_, err = store.Put(transfer, jetstream.ObjectMeta{
 		Name: fmt.Sprintf("%s-%d", place.Epoch, place.Position),
 		Metadata: map[string]string{
 			metaEpoch: place.Epoch, metaPosition: strconv.FormatInt(place.Position, 10),
 			metaChain: chain(place.Chain).String(), metaAt: strconv.FormatInt(place.At, 10),
 		},
-	}, file)
+	}, parts)
 	if err != nil {
 		return fmt.Errorf("store a snapshot: %w", err)
 	}
@@ -209,7 +218,9 @@ func (j *Journal) clear(ctx context.Context, store jetstream.ObjectStore) error 
 
 // download writes a snapshot to a file. The store's reader checks its SHA-256.
 func download(ctx context.Context, store jetstream.ObjectStore, s snapshot, path string) (err error) {
-	object, err := store.Get(ctx, s.info.Name)
+	transfer := newTransfer(ctx)
+	defer transfer.end()
+	object, err := store.Get(transfer, s.info.Name)
 	if err != nil {
 		return fmt.Errorf("get a snapshot: %w", err)
 	}
@@ -219,7 +230,7 @@ func download(ctx context.Context, store jetstream.ObjectStore, s snapshot, path
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	if _, err := io.Copy(file, object); err != nil {
+	if _, err := io.Copy(file, &incoming{transfer, object}); err != nil {
 		return fmt.Errorf("get a snapshot: %w", err)
 	}
 	return object.Error()

@@ -1,0 +1,130 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/descartes-tasks/descartes/schema"
+	"github.com/descartes-tasks/descartes/storage"
+	"github.com/descartes-tasks/descartes/storage/cluster"
+)
+
+// A snapshot takes as long as it takes, however slow the way to NATS is: one that founds
+// a cluster, one with which a daemon joins, and one with which a daemon begins again that
+// was away for too long.
+func TestSnapshotsOverSlowLinks(t *testing.T) {
+	t.Parallel()
+	const rate, size = 2 << 20, 3 << 20 // of descriptions: the snapshot has twice that
+	server := startNATS(t, 1, natsOptions{}).all[0]
+	slow := server.reach("d")
+	slow.rate.Store(rate)
+	config := func(daemon string) cluster.Config {
+		return cluster.Config{
+			URLs: []string{"nats://" + slow.address()}, Daemon: daemon, Replicas: 1,
+			Storage: storage.Config{Path: filepath.Join(t.TempDir(), "descartes.db")},
+			Report:  func(what string, err error) { t.Log(daemon, what, err) },
+		}
+	}
+	one, other := config("a"), config("b")
+	fill(t, one.Storage.Path, size)
+	took := func(what string, least time.Duration, c cluster.Config) *cluster.Journal {
+		t.Helper()
+		began := time.Now()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer time.AfterFunc(patience, cancel).Stop()
+		j, err := cluster.Open(ctx, c)
+		if err != nil {
+			t.Fatal(what, err)
+		}
+		if spent := time.Since(began); spent < least {
+			t.Errorf("%s took %v: the link is not slow enough to show anything", what, spent)
+		}
+		return j
+	}
+	a := took("found", 2*time.Second, one)
+	defer a.Close()
+	b := took("join", 2*time.Second, other)
+	if a.Place().Chain != b.Place().Chain {
+		t.Error("they differ")
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := a.Apply(t.Context(), []schema.Change{creation("later", "")}); err != nil {
+		t.Fatal(err)
+	}
+	leave(t, server.connect(t), one.Storage.Path)
+	slow.rate.Store(rate / 2)
+	b = took("rejoin", 5*time.Second, other)
+	defer b.Close()
+	if got := b.Place(); got != a.Place() {
+		t.Errorf("it is at %+v", got)
+	}
+}
+
+// fill writes tasks of so many bytes into a file.
+func fill(t *testing.T, path string, size int) {
+	t.Helper()
+	db, err := storage.Open(t.Context(), storage.Config{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var changes []schema.Change
+	for i := range size / 100_000 {
+		random := make([]byte, 25_000)
+		_, _ = rand.Read(random)
+		changes = append(changes, creation(fmt.Sprint("task", i), hex.EncodeToString(random)))
+	}
+	if _, _, err := db.Apply(t.Context(), changes); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// creation gives a change that makes a task.
+func creation(id, description string) schema.Change {
+	draft := &schema.Draft{ID: id, Title: id, Description: &description}
+	if err := draft.Normalize(); err != nil {
+		panic(err)
+	}
+	return schema.Change{At: time.Now().UnixMilli(), Origin: schema.OriginRPC, Operations: []schema.Operation{{Op: schema.OpCreate, Create: draft}}}
+}
+
+// leave puts a snapshot of a file into the store, and takes what is before it out of
+// the log.
+func leave(t *testing.T, js jetstream.JetStream, path string) {
+	t.Helper()
+	target := filepath.Join(t.TempDir(), "snapshot.db")
+	place, err := storage.Snapshot(t.Context(), path, target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := js.ObjectStore(t.Context(), stream+"-snapshots")
+	if err == nil {
+		_, err = store.Put(t.Context(), jetstream.ObjectMeta{Name: "newest", Metadata: map[string]string{
+			"descartes-epoch": place.Epoch, "descartes-position": strconv.FormatInt(place.Position, 10),
+		}}, bytes.NewReader(data))
+	}
+	log, err := js.Stream(t.Context(), stream)
+	if err == nil {
+		err = log.Purge(t.Context(), jetstream.WithPurgeSequence(uint64(place.Position)+1))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("the snapshot at message %d has %d bytes", place.Position, len(data))
+}
