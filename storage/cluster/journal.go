@@ -176,10 +176,13 @@ func (j *Journal) expect(id string) *pending {
 	return p
 }
 
-func (j *Journal) forget(id string) {
+// forget expects a message no more, and tells whether it had not been applied yet.
+func (j *Journal) forget(id string) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	_, expected := j.pending[id]
 	delete(j.pending, id)
+	return expected
 }
 
 // report tells something to the log.

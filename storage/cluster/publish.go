@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -49,7 +50,6 @@ func encodeAll(changes []schema.Change, limit int) (encoded []json.RawMessage, r
 func (j *Journal) publish(ctx context.Context, data []byte) ([]schema.Outcome, []schema.Event, error) {
 	id := uuid.NewString()
 	applied := j.expect(id)
-	defer j.forget(id)
 	ctx, cancel := context.WithTimeout(ctx, writePatience)
 	defer cancel()
 	sent := make(chan error, 1)
@@ -63,34 +63,42 @@ func (j *Journal) publish(ctx context.Context, data []byte) ([]schema.Outcome, [
 			return applied.outcomes, applied.events, nil
 		case err := <-sent:
 			if err != nil {
-				return nil, nil, j.unsent(applied, err)
+				return j.giveUp(id, applied, err)
 			}
 			sent = nil // it is in the log: this daemon will come to it
 		case <-ctx.Done():
-			if sent == nil {
-				return nil, nil, j.unsent(applied, errUncertain)
-			}
-			return nil, nil, j.unsent(applied, <-sent)
+			return j.giveUp(id, applied, outcome(sent))
 		case <-j.done:
 			cancel()
-			if sent == nil {
-				return nil, nil, j.unsent(applied, errUncertain)
-			}
-			return nil, nil, j.unsent(applied, <-sent)
+			return j.giveUp(id, applied, outcome(sent))
 		}
 	}
 }
 
-// unsent gives the answer for a message that was not seen in time.
-func (j *Journal) unsent(p *pending, err error) error {
+// outcome gives how sending ended, where that is not known yet.
+func outcome(sent <-chan error) error {
+	if sent == nil {
+		return errUncertain
+	}
+	return cmp.Or(<-sent, errUncertain)
+}
+
+// giveUp gives the answer for a message that was not seen in time, or what became of it
+// if it was at the last moment. Whoever applies one that was given up tells of it as of
+// one of others.
+func (j *Journal) giveUp(id string, p *pending, err error) ([]schema.Outcome, []schema.Event, error) {
+	if !j.forget(id) {
+		<-p.done
+		return p.outcomes, p.events, nil
+	}
 	switch coded, ok := errors.AsType[*schema.Error](err); {
 	case ok:
-		return coded
+		return nil, nil, coded
 	case errors.Is(err, errUncertain):
 		j.unknown.Add(1)
-		return schema.OutcomeUnknown()
+		return nil, nil, schema.OutcomeUnknown()
 	}
-	return schema.StorageUnavailable("the log of record cannot be reached")
+	return nil, nil, schema.StorageUnavailable("the log of record cannot be reached")
 }
 
 // errUncertain says that a message may be in the log.
@@ -113,7 +121,7 @@ func (j *Journal) send(ctx context.Context, id string, data []byte) (position in
 			return int64(ack.Sequence), nil
 		case errors.Is(err, nats.ErrMaxPayload) && !uncertain:
 			return 0, schema.LimitExceeded("message of the cluster", j.conn.MaxPayload())
-		case errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionClosed):
+		case errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, nats.ErrReconnectBufExceeded):
 			// Nobody has it.
 		case isFull(err):
 			missed = schema.StorageUnavailable("NATS has no more room for the log of record (max_file_store, or its disk)")

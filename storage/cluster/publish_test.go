@@ -1,0 +1,57 @@
+package cluster
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/descartes-tasks/descartes/schema"
+	"github.com/descartes-tasks/descartes/storage"
+)
+
+// local gives a journal over a file of a cluster that has no connection.
+func local(t *testing.T) *Journal {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "descartes.db")
+	if err := storage.Enter(t.Context(), path, storage.Place{Cluster: "c", Epoch: storage.NewEpoch()}); err != nil {
+		t.Fatal(err)
+	}
+	db, err := storage.Open(t.Context(), storage.Config{Path: path, Cluster: "c"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return &Journal{DB: db, moved: make(chan struct{}, 1), done: make(chan struct{}), pending: make(map[string]*pending)}
+}
+
+// A write is given up at the moment at which it is acknowledged: it is in the log, so
+// nobody may say that it was not made.
+func TestGivenUpWhenAcknowledged(t *testing.T) {
+	j := local(t)
+	sent := make(chan error, 1)
+	sent <- nil
+	_, _, err := j.giveUp("id", j.expect("id"), outcome(sent))
+	if schema.CodeOf(err) != schema.CodeOutcomeUnknown {
+		t.Errorf("it is answered %v", err)
+	}
+}
+
+// A write is given up at the moment at which it is applied: then it is answered with what
+// became of it, or the emitter learns of it as of one of others.
+func TestGivenUpWhenApplied(t *testing.T) {
+	j := local(t)
+	early, late := j.expect("early"), j.expect("late")
+	made := []schema.Outcome{{Last: 7}}
+	j.applied(1, 1, "early", made, nil, true)
+	if got, _, err := j.giveUp("early", early, errUncertain); err != nil || len(got) != 1 || got[0].Last != 7 {
+		t.Errorf("%v, %v", got, err)
+	}
+	if _, _, err := j.giveUp("late", late, errUncertain); schema.CodeOf(err) != schema.CodeOutcomeUnknown {
+		t.Errorf("it is answered %v", err)
+	}
+	j.applied(2, 2, "late", made, nil, true)
+	select {
+	case <-j.Moved():
+	default:
+		t.Error("nobody learns of it")
+	}
+}
