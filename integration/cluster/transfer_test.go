@@ -28,24 +28,12 @@ func TestSnapshotsOverSlowLinks(t *testing.T) {
 	server := startNATS(t, 1, natsOptions{}).all[0]
 	slow := server.reach("d")
 	slow.rate.Store(rate)
-	config := func(daemon string) cluster.Config {
-		return cluster.Config{
-			URLs: []string{"nats://" + slow.address()}, Daemon: daemon, Replicas: 1,
-			Storage: storage.Config{Path: filepath.Join(t.TempDir(), "descartes.db")},
-			Report:  func(what string, err error) { t.Log(daemon, what, err) },
-		}
-	}
-	one, other := config("a"), config("b")
+	one, other := configure(t, slow, "a"), configure(t, slow, "b")
 	fill(t, one.Storage.Path, size)
 	took := func(what string, least time.Duration, c cluster.Config) *cluster.Journal {
 		t.Helper()
 		began := time.Now()
-		ctx, cancel := context.WithCancel(t.Context())
-		defer time.AfterFunc(patience, cancel).Stop()
-		j, err := cluster.Open(ctx, c)
-		if err != nil {
-			t.Fatal(what, err)
-		}
+		j := open(t, c)
 		if spent := time.Since(began); spent < least {
 			t.Errorf("%s took %v: the link is not slow enough to show anything", what, spent)
 		}
@@ -70,6 +58,53 @@ func TestSnapshotsOverSlowLinks(t *testing.T) {
 	if got := b.Place(); got != a.Place() {
 		t.Errorf("it is at %+v", got)
 	}
+}
+
+// A daemon can begin anew in a cluster that is too young for a snapshot: it has what the
+// log has from its beginning, and its old file is kept.
+func TestRebuildWithoutSnapshot(t *testing.T) {
+	t.Parallel()
+	way := startNATS(t, 1, natsOptions{}).all[0].reach("d")
+	one, other := configure(t, way, "a"), configure(t, way, "b")
+	a := open(t, one)
+	defer a.Close()
+	fill(t, other.Storage.Path, 100_000)
+	other.Rebuild = true
+	b := open(t, other)
+	defer b.Close()
+	if kept, err := storage.PlaceOf(t.Context(), other.Storage.Path+".before-snapshot"); err != nil || kept.Empty {
+		t.Errorf("its old file: %+v, %v", kept, err)
+	}
+	if _, _, err := b.Apply(t.Context(), []schema.Change{creation("task0", "")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Fresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if a.Place().Chain != b.Place().Chain {
+		t.Error("they differ")
+	}
+}
+
+// configure configures a daemon that is part of the test.
+func configure(t *testing.T, way *link, daemon string) cluster.Config {
+	return cluster.Config{
+		URLs: []string{"nats://" + way.address()}, Daemon: daemon, Replicas: 1,
+		Storage: storage.Config{Path: filepath.Join(t.TempDir(), "descartes.db")},
+		Report:  func(what string, err error) { t.Log(daemon, what, err) },
+	}
+}
+
+// open opens a journal without waiting for ever.
+func open(t *testing.T, config cluster.Config) *cluster.Journal {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context()) // not with a deadline, which a daemon has none of
+	defer time.AfterFunc(patience, cancel).Stop()
+	j, err := cluster.Open(ctx, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j
 }
 
 // fill writes tasks of so many bytes into a file.

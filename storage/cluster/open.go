@@ -51,6 +51,9 @@ func Open(ctx context.Context, config Config) (_ *Journal, err error) {
 	}
 	j.state.lostAt, j.state.target = time.Now(), -1
 	j.stopped, j.stop = context.WithCancel(context.Background())
+	if err := j.sweep(); err != nil {
+		return nil, err
+	}
 	if err := j.connect(); err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
@@ -224,39 +227,46 @@ func (j *Journal) join(ctx context.Context, place storage.Place, info *jetstream
 	case place.Empty && place.Cluster == "" && info.Config.Metadata[metaFounded] == fromNothing && first <= 1:
 		return storage.Enter(ctx, j.config.Storage.Path, storage.Place{Cluster: j.config.Name, Epoch: epoch})
 	}
-	if err := j.adopt(ctx, epoch, first); err != nil {
+	if err := j.adopt(ctx, info); err != nil {
 		return fmt.Errorf("%w: %w", errUnfit, err)
 	}
 	return nil
 }
 
-// adopt begins with the newest snapshot.
-func (j *Journal) adopt(ctx context.Context, epoch string, first int64) error {
+// adopt begins with the newest snapshot, or before the first message of a log that began
+// with nothing and has everything yet.
+func (j *Journal) adopt(ctx context.Context, info *jetstream.StreamInfo) error {
 	store, err := j.store(ctx)
 	if err != nil {
 		return err
 	}
+	epoch := info.Config.Metadata[metaEpoch]
 	all, err := list(ctx, store, epoch)
 	if err != nil {
 		return err
 	}
-	if len(all) == 0 || all[0].position+1 < first {
-		return fmt.Errorf("there is no snapshot from which the log goes on: another daemon has to make one")
+	if !goesOn(all, info) {
+		return fmt.Errorf("there is none from which the log goes on: another daemon has to make one")
 	}
-	folder, err := os.MkdirTemp(filepath.Dir(j.config.Storage.Path), ".descartes-snapshot-")
+	folder, err := j.folder()
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(folder)
-	copied := filepath.Join(folder, "snapshot.db")
-	if err := download(ctx, store, all[0], copied); err != nil {
+	copied, what := filepath.Join(folder, "snapshot.db"), "began with an empty file"
+	if len(all) == 0 {
+		err = storage.Enter(ctx, copied, storage.Place{Cluster: j.config.Name, Epoch: epoch})
+	} else {
+		what = fmt.Sprintf("took the snapshot at message %d", all[0].position)
+		err = download(ctx, store, all[0], copied)
+	}
+	if err != nil {
 		return err
 	}
 	kept, err := storage.Adopt(ctx, j.config.Storage.Path, copied)
 	if err != nil {
 		return err
 	}
-	what := fmt.Sprintf("took the snapshot at message %d", all[0].position)
 	if kept != "" {
 		what += ", and kept the file that was there as " + kept
 	}

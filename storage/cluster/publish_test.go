@@ -20,7 +20,8 @@ func local(t *testing.T) *Journal {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	return &Journal{DB: db, moved: make(chan struct{}, 1), done: make(chan struct{}), pending: make(map[string]*pending)}
+	config := Config{Name: "c", Storage: storage.Config{Path: path}}
+	return &Journal{DB: db, config: config, moved: make(chan struct{}, 1), done: make(chan struct{}), pending: make(map[string]*pending)}
 }
 
 // A write is given up at the moment at which it is acknowledged: it is in the log, so

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -85,21 +87,49 @@ func (j *Journal) renewSnapshot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	_, info, err := j.look(ctx)
+	if err != nil {
+		return err
+	}
 	all, err := list(ctx, store, j.DB.Place().Epoch)
 	if err != nil {
 		return err
 	}
 	j.remember(all)
-	if !j.isDue(all) {
+	if goesOn(all, info) && !j.isDue(all) {
 		return nil
 	}
 	if j.judge(ctx, j.position()); j.Err() != nil {
 		return j.Err() // nobody shall begin with a journal that is not that of most
 	}
+	if err := j.settle(ctx); err != nil {
+		return err
+	}
 	if err := j.upload(ctx, store); err != nil {
 		return err
 	}
 	return j.clear(ctx, store)
+}
+
+// goesOn tells whether who joins could begin: with the newest snapshot or, before there is
+// one, with nothing. Somebody may have shortened the log, or deleted the snapshots.
+func goesOn(all []snapshot, info *jetstream.StreamInfo) bool {
+	first := int64(info.State.FirstSeq)
+	if len(all) > 0 {
+		return all[0].position+1 >= first
+	}
+	return info.Config.Metadata[metaFounded] == fromNothing && first <= 1
+}
+
+// settle writes down how far the file is, so that its snapshot is as far: messages that
+// change nothing, as fences are, would stay in the log for ever.
+func (j *Journal) settle(ctx context.Context) error {
+	position := j.DB.Place().Position
+	err := j.DB.Reached(ctx, position)
+	if err != nil && j.DB.Place().Position != position {
+		return nil // another message was applied meanwhile
+	}
+	return err
 }
 
 // isDue tells whether the newest snapshot is too far behind the log, and not so young
@@ -122,6 +152,29 @@ func (j *Journal) remember(all []snapshot) {
 	j.snapshots.mu.Lock()
 	defer j.snapshots.mu.Unlock()
 	j.snapshots.newest = newest
+}
+
+// folder makes a folder beside the file for a snapshot on its way.
+func (j *Journal) folder() (string, error) {
+	return os.MkdirTemp(filepath.Dir(j.config.Storage.Path), j.folders())
+}
+
+// folders is how the names of such folders begin.
+func (j *Journal) folders() string { return "." + filepath.Base(j.config.Storage.Path) + ".snapshot-" }
+
+// sweep removes folders that this daemon left when it was killed.
+func (j *Journal) sweep() error {
+	directory := filepath.Dir(j.config.Storage.Path)
+	entries, err := os.ReadDir(directory)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // the file cannot be made there, which is told later
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), j.folders()) {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(directory, e.Name())))
+		}
+	}
+	return err
 }
 
 // store gives the object store of the cluster, made if there is none.
@@ -156,14 +209,13 @@ func list(ctx context.Context, store jetstream.ObjectStore, epoch string) (all [
 
 // upload makes a snapshot and puts it into a store, which keeps its SHA-256.
 func (j *Journal) upload(ctx context.Context, store jetstream.ObjectStore) error {
-	path := j.config.Storage.Path
-	folder, err := os.MkdirTemp(filepath.Dir(path), ".descartes-snapshot-")
+	folder, err := j.folder()
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(folder)
 	copied := filepath.Join(folder, "snapshot.db")
-	place, err := storage.Snapshot(ctx, path, copied)
+	place, err := storage.Snapshot(ctx, j.config.Storage.Path, copied)
 	if err != nil {
 		return err
 	}
