@@ -50,15 +50,16 @@ func (j *Journal) follow(ctx context.Context) {
 	}
 }
 
-// troubled notes why no message is read, and tells it once.
+// troubled notes why no message is read, and tells it once until messages come in again.
 func (j *Journal) troubled(err error) {
 	news := false
 	j.change(func(s *state) {
-		news = err != nil && (s.trouble == nil || s.trouble.Error() != err.Error())
 		if s.trouble == nil && s.connected {
 			s.lostAt = time.Now()
 		}
-		s.trouble = err
+		if s.trouble = err; err != nil && err.Error() != s.told {
+			news, s.told = true, err.Error()
+		}
 	})
 	if news && !errors.Is(err, context.Canceled) {
 		j.report("reading the log of record", err)
@@ -80,6 +81,7 @@ func (j *Journal) read(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("ask for its messages: %w", err), j.fetch(ctx, stream))
 	}
 	defer j.discard(stream, consumer)
+	j.change(func(s *state) { s.trouble, s.told = nil, "" })
 	messages, err := consumer.Messages(jetstream.PullMaxMessages(unread),
 		jetstream.PullHeartbeat(heartbeat), jetstream.WithMessagesErrOnMissingHeartbeat(true))
 	if err != nil {
@@ -154,11 +156,12 @@ func (j *Journal) attach(ctx context.Context) (jetstream.Stream, error) {
 		return nil, fmt.Errorf("look at its stream: %w", err)
 	}
 	position, last := j.position(), int64(info.State.LastSeq)
+	short := j.short.lasts(last < position, time.Now())
 	switch {
 	case info.Config.Metadata[metaEpoch] != j.DB.Place().Epoch:
 		j.fail(fmt.Errorf("the stream %s is another log of record now: this file has epoch %s, and the stream %s",
 			j.config.Name, j.DB.Place().Epoch, info.Config.Metadata[metaEpoch]))
-	case last < position && j.goneSince(time.Now()) > shorter:
+	case short > shorter:
 		j.fail(fmt.Errorf("the log of record ends at message %d, and this daemon has applied %d: the log has lost messages", last, position))
 	case last < position:
 		return nil, fmt.Errorf("it ends at message %d, and this daemon has applied %d", last, position)
@@ -169,20 +172,26 @@ func (j *Journal) attach(ctx context.Context) (jetstream.Stream, error) {
 		return nil, err
 	}
 	j.change(func(s *state) {
-		s.target, s.newest, s.trouble = last, max(s.newest, last), nil
+		s.target, s.newest = last, max(s.newest, last)
 		s.reach()
 	})
 	return stream, nil
 }
 
-// goneSince tells for how long the log could not be followed.
-func (j *Journal) goneSince(now time.Time) time.Duration {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.state.trouble == nil {
-		return 0
+// spell is a time during which something goes on.
+type spell struct{ since time.Time }
+
+// lasts notes whether it goes on, and tells for how long it has: 0 while it does not.
+func (s *spell) lasts(on bool, now time.Time) time.Duration {
+	switch {
+	case !on:
+		s.since = time.Time{}
+	case s.since.IsZero():
+		s.since = now
+	default:
+		return now.Sub(s.since)
 	}
-	return now.Sub(j.state.lostAt)
+	return 0
 }
 
 // leftBehind says that the stream does not reach back to the position of the file.

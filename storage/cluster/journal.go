@@ -26,6 +26,7 @@ type Journal struct {
 	clock       clock
 	peers       peers
 	fences      fences
+	short       spell // the log seems to have lost messages; for follow alone
 	snapshots   snapshots
 	moved       chan struct{} // one slot: somebody else's changes were applied
 

@@ -24,6 +24,7 @@ type state struct {
 	judged     bool               // the others did not contradict where this daemon began
 	current    bool               // judged, and target was reached
 	trouble    error              // why no message is read or applied at present
+	told       string             // of that, to the log; until messages come in again
 	chains     chains
 	stream     *schema.StreamStats
 	changed    chan struct{} // closed when something of this changes; nil while nobody waits for that

@@ -14,9 +14,9 @@ import (
 const (
 	// stall is after how long a snapshot of which nothing arrives any more is given up.
 	stall = 15 * time.Second
-	// onTheWay is how many bytes of a snapshot are sent before the store has those before:
+	// window is how many bytes of a snapshot are sent before the store has those before:
 	// what comes much faster than it can write, it refuses.
-	onTheWay = 1 << 20
+	window = 1 << 20
 	// lookAgain is the time between two looks at what the store has.
 	lookAgain = 20 * time.Millisecond
 )
@@ -86,7 +86,7 @@ func (j *Journal) outgoing(t *transfer, file io.Reader) (*outgoing, error) {
 
 // Read implements io.Reader. Each call is a part of its own.
 func (o *outgoing) Read(p []byte) (n int, err error) {
-	if o.ahead >= onTheWay {
+	if o.ahead >= window {
 		if err := o.catchUp(uint64(o.ahead / len(p))); err != nil {
 			return 0, err
 		}
