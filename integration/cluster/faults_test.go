@@ -1,8 +1,11 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
+	"os"
 	"testing"
 	"time"
 
@@ -82,7 +85,7 @@ func (x *troubles) choose() trouble {
 	i := x.random.IntN(len(x.members))
 	m := x.members[i]
 	s, how := x.nats.all[x.random.IntN(fleetSize)], fault(x.random.IntN(4))
-	switch x.random.IntN(11) {
+	switch x.random.IntN(12) {
 	case 0, 1:
 		return x.killed(m)
 	case 2:
@@ -103,6 +106,8 @@ func (x *troubles) choose() trouble {
 		return x.cut(fmt.Sprintf("n%d from n%d", a, b), how, x.nats.routes[[2]int{a, b}], x.nats.routes[[2]int{b, a}])
 	case 9:
 		return x.cut(fmt.Sprintf("the machine of d%d and n%d", i, i), how, x.around(i)...)
+	case 10:
+		return x.wiped(m)
 	default:
 		return x.allServersKilled()
 	}
@@ -118,6 +123,21 @@ func (x *troubles) killed(m *member) trouble {
 			m.revive()
 		}
 	}}
+}
+
+// wiped takes a daemon's file away: it begins anew, with the log or a snapshot.
+func (x *troubles) wiped(m *member) trouble {
+	wiped := x.killed(m)
+	wiped.name = "wipe " + m.name
+	wiped.begin = func() {
+		m.die()
+		for _, suffix := range []string{"", "-wal", "-shm"} {
+			if err := os.Remove(m.db + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				x.t.Error(err)
+			}
+		}
+	}
+	return wiped
 }
 
 func (x *troubles) heldUp(p *process) trouble {

@@ -102,6 +102,10 @@ type fleetOptions struct {
 
 const fleetSize = 3
 
+// oftenSnapshots are flags with which a long run has snapshots, and a log that is
+// shortened.
+func oftenSnapshots() []string { return []string{"--cluster-snapshot-every", "100"} }
+
 // startFleet starts NATS servers and daemons, all at once.
 func startFleet(t *testing.T, options fleetOptions) *fleet {
 	t.Helper()

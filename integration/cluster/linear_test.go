@@ -15,7 +15,7 @@ import (
 // DESCARTES_LINEAR=SECONDS makes histories for that long (1), at least one.
 func TestLinearizable(t *testing.T) {
 	t.Parallel()
-	f := startFleet(t, fleetOptions{})
+	f := startFleet(t, fleetOptions{flags: oftenSnapshots()})
 	x := newTroubles(f, 3)
 	l := kit.Linear{
 		Daemons: f.daemons(), Disturbances: x.count, Disturb: func(*rand.Rand) { x.strike() }, Fresh: true,

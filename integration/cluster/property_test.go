@@ -22,7 +22,7 @@ const (
 // just the journal; the events lead to the tasks; and all of it is the same in every file.
 func TestProperties(t *testing.T) {
 	t.Parallel()
-	f := startFleet(t, fleetOptions{clocks: []time.Duration{0, -90 * time.Second, time.Hour}})
+	f := startFleet(t, fleetOptions{flags: oftenSnapshots(), clocks: []time.Duration{0, -90 * time.Second, time.Hour}})
 	x := newTroubles(f, 4)
 	var answers kit.Tally
 	var working, reading sync.WaitGroup

@@ -26,7 +26,7 @@ const (
 // claim ends before the time that was promised.
 func TestQueue(t *testing.T) {
 	t.Parallel()
-	f := startFleet(t, fleetOptions{clocks: []time.Duration{-90 * time.Second, time.Hour, -10 * time.Minute}})
+	f := startFleet(t, fleetOptions{flags: oftenSnapshots(), clocks: []time.Duration{-90 * time.Second, time.Hour, -10 * time.Minute}})
 	x, ledger := newTroubles(f, 3), kit.NewLedger()
 	ledger.Tolerance = timeTolerance
 	tasks := tasksPerFault * (x.count + 1)
