@@ -115,7 +115,7 @@ func TestJoinFigures(t *testing.T) {
 	founder := f.members[0]
 	founder.begin()
 	began := time.Now()
-	fill(t, founder.Dial(), tasks)
+	makeTasks(t, founder.Dial(), tasks)
 	t.Logf("%d tasks made in transactions of 1000 in %v", tasks, time.Since(began).Round(time.Millisecond))
 	t.Logf("a new daemon is ready after %v, from the log alone", f.join(f.members[1]).Round(time.Millisecond))
 	f.members[1].stop()
@@ -125,7 +125,7 @@ func TestJoinFigures(t *testing.T) {
 	links, flags := single.links, single.flags
 	single.links, single.flags = nil, nil
 	single.begin()
-	fill(t, single.Dial(), tasks)
+	makeTasks(t, single.Dial(), tasks)
 	single.stop()
 	single.links, single.flags = links, flags
 	t.Logf("a single daemon's file founds a cluster and is ready after %v", g.join(single).Round(time.Millisecond))
@@ -147,8 +147,8 @@ func (f *fleet) join(m *member) time.Duration {
 	return time.Since(began)
 }
 
-// fill makes tasks, a thousand in each transaction.
-func fill(t *testing.T, c *client.Client, tasks int) {
+// makeTasks makes tasks, a thousand in each transaction.
+func makeTasks(t *testing.T, c *client.Client, tasks int) {
 	t.Helper()
 	const together = 1000
 	for first := 0; first < tasks; first += together {
