@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -25,14 +26,19 @@ func TestMain(m *testing.M) {
 	directory, err := os.MkdirTemp("", "descartes-cluster")
 	if err == nil {
 		binary, natsBinary = filepath.Join(directory, "descartes"), filepath.Join(directory, "nats-server")
-		err = errors.Join(buildDaemon(directory), goBuild(".", "-o", natsBinary, "github.com/nats-io/nats-server/v2"))
+		err = errors.Join(watch(directory), buildDaemon(directory), goBuild(".", "-o", natsBinary, "github.com/nats-io/nats-server/v2"))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "build the binaries:", err)
 		os.Exit(1)
 	}
 	code := m.Run()
+	err = races(directory)
 	os.RemoveAll(directory)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
 	if code == 0 {
 		if err := goleak.Find(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -76,7 +82,7 @@ func buildDaemon(directory string) error {
 	if err := errors.Join(os.WriteFile(clock, []byte(setClock), 0o600), os.WriteFile(overlay, text, 0o600)); err != nil {
 		return err
 	}
-	return goBuild("../..", "-overlay", overlay, "-o", binary, "./cmd/descartes")
+	return goBuild("../..", append(slices.Clone(watched), "-overlay", overlay, "-o", binary, "./cmd/descartes")...)
 }
 
 func goBuild(directory string, arguments ...string) error {
