@@ -25,6 +25,7 @@ type Journal struct {
 	js          jetstream.JetStream
 	clock       clock
 	peers       peers
+	dispute     dispute // for talk alone
 	fences      fences
 	short       spell // the log seems to have lost messages; for follow alone
 	snapshots   snapshots

@@ -5,10 +5,8 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -19,8 +17,6 @@ import (
 
 const (
 	greetEvery = 2 * time.Second
-	// ballot is how long the others have to answer what their chain is.
-	ballot = 500 * time.Millisecond
 	// forgotten is after how long a daemon that is not heard of is not told of any more.
 	forgotten = 10 * time.Minute
 )
@@ -48,17 +44,6 @@ type greeting struct {
 	Position    int64  `json:"position"`
 	Chain       string `json:"chain"` // hexadecimal
 	Current     bool   `json:"current"`
-}
-
-// question asks everybody for the chain at a position.
-type question struct {
-	Position int64 `json:"position"`
-}
-
-// vote answers a question.
-type vote struct {
-	Name  string `json:"name"`
-	Chain string `json:"chain"`
 }
 
 // talk tells the others where this daemon is, and compares what they tell.
@@ -193,94 +178,6 @@ func (j *Journal) chainAt(position int64) (chain, bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.state.chains.at(position)
-}
-
-// answer tells who asks what the chain is at a position, if this daemon knows.
-func (j *Journal) answer(m *nats.Msg) {
-	var q question
-	if json.Unmarshal(m.Data, &q) != nil || m.Reply == "" {
-		return
-	}
-	if mine, ok := j.chainAt(q.Position); ok {
-		if data, err := json.Marshal(vote{j.config.Daemon, mine.String()}); err == nil {
-			_ = m.Respond(data)
-		}
-	}
-}
-
-// judge asks all daemons for their chain at a position and stops this one unless more
-// than half of those that know, itself included, have the same.
-func (j *Journal) judge(ctx context.Context, position int64) {
-	mine, known := j.chainAt(position)
-	if !known {
-		return
-	}
-	votes, err := j.ask(ctx, position)
-	if err != nil {
-		return // the next greeting raises the same doubt
-	}
-	agree := 1
-	var others []string
-	for _, v := range votes {
-		if v.Chain == mine.String() {
-			agree++
-		} else {
-			others = append(others, v.Name)
-		}
-	}
-	switch {
-	case len(others) == 0:
-	case 2*agree > 1+len(votes):
-		j.report("comparing journals", fmt.Errorf("%s: another journal than most daemons have, at message %d", strings.Join(others, ", "), position))
-	default:
-		j.fail(&Diverged{Position: position, Others: others})
-	}
-}
-
-// Diverged says that the journal of this daemon is not that of the others.
-type Diverged struct {
-	Position int64    // of the message where the journals were compared
-	Others   []string // daemons that have another one
-}
-
-// Error implements the error interface.
-func (e *Diverged) Error() string {
-	return fmt.Sprintf("the journal of this daemon is not that of %s (compared at message %d): its file was changed, or is damaged; nothing more is served from it. Start once with --cluster-rebuild to begin with the newest snapshot",
-		strings.Join(e.Others, ", "), e.Position)
-}
-
-// ask gathers what the chains of the other daemons are at a position.
-func (j *Journal) ask(ctx context.Context, position int64) (votes []vote, err error) {
-	data, err := json.Marshal(question{position})
-	if err != nil {
-		return nil, err
-	}
-	inbox := j.conn.NewInbox()
-	answers, err := j.conn.SubscribeSync(inbox)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = answers.Unsubscribe() }()
-	if err := j.conn.PublishRequest(j.config.chainSubject(), inbox, data); err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, ballot)
-	defer cancel()
-	seen := map[string]bool{j.config.Daemon: true}
-	for {
-		m, err := answers.NextMsgWithContext(ctx)
-		switch {
-		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrNoResponders):
-			return votes, nil
-		case err != nil:
-			return nil, err
-		}
-		var v vote
-		if json.Unmarshal(m.Data, &v) == nil && !seen[v.Name] {
-			seen[v.Name] = true
-			votes = append(votes, v)
-		}
-	}
 }
 
 // daemons lists this daemon and those that were heard of, by name.

@@ -99,8 +99,8 @@ func (j *Journal) renewSnapshot(ctx context.Context) error {
 	if goesOn(all, info) && !j.isDue(all) {
 		return nil
 	}
-	if j.judge(ctx, j.position()); j.Err() != nil {
-		return j.Err() // nobody shall begin with a journal that is not that of most
+	if found, _ := j.poll(ctx, j.position()); found != agreed && found != outvoted {
+		return nil // nobody shall begin with a journal that is not that of most
 	}
 	if err := j.settle(ctx); err != nil {
 		return err
