@@ -30,6 +30,12 @@ func clusterDaemon(t *testing.T, figures string) (url string) {
 	if err := json.Unmarshal([]byte(figures), &cluster.ClusterStats); err != nil {
 		t.Fatal(err)
 	}
+	return serveCluster(t, cluster)
+}
+
+// serveCluster is a server of that cluster.
+func serveCluster(t *testing.T, cluster rpc.Cluster) (url string) {
+	t.Helper()
 	db, err := storage.Open(t.Context(), storage.Config{Path: filepath.Join(t.TempDir(), "tasks.db")})
 	if err != nil {
 		t.Fatal(err)

@@ -24,7 +24,7 @@ func listCommand() *cli.Command {
 			&cli.StringFlag{Name: "order", Value: string(schema.ByCreatedAt), Usage: "`ORDER`: created_at, updated_at, priority or title; - in front: descending"},
 			&cli.Int64Flag{Name: "limit", Value: schema.DefaultLimit, Usage: "at most `N`"},
 			&cli.BoolFlag{Name: "all", Usage: "however many there are"},
-			jsonFlag()),
+			freshFlag(), jsonFlag()),
 		OnUsageError: onUsageError,
 		Action:       failing(list),
 	}
@@ -81,7 +81,7 @@ func list(ctx context.Context, cmd *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	p := schema.ListParams{Filter: filter, Order: new(schema.Order(cmd.String("order")))}
+	p := schema.ListParams{Filter: filter, Order: new(schema.Order(cmd.String("order"))), Fresh: wantsFresh(cmd)}
 	if err := p.Normalize(); err != nil {
 		return flagError(cmd, err)
 	}

@@ -28,6 +28,11 @@ func checkNames(names []string) error {
 // an id that looks like such digits means that one, if there is one. Digits that end
 // several ids are refused.
 func resolve(ctx context.Context, c *client.Client, names []string) ([]string, error) {
+	return lookUp(ctx, c, names, nil)
+}
+
+// lookUp is resolve, which may have to be fresh.
+func lookUp(ctx context.Context, c *client.Client, names []string, fresh *bool) ([]string, error) {
 	ids := make([]string, len(names))
 	short := make(map[string][]schema.Task) // what each can mean
 	for i, name := range names {
@@ -35,7 +40,7 @@ func resolve(ctx context.Context, c *client.Client, names []string) ([]string, e
 		if !isShort(name) {
 			continue
 		}
-		_, err := c.Get(ctx, name)
+		err := c.Call(ctx, schema.MethodGet, schema.GetParams{ID: name, Fresh: fresh}, nil)
 		switch {
 		case errors.Is(err, schema.CodeTaskNotFound):
 			short[name] = nil
@@ -46,7 +51,7 @@ func resolve(ctx context.Context, c *client.Client, names []string) ([]string, e
 	if len(short) == 0 {
 		return ids, nil
 	}
-	if err := findEnds(ctx, c, short); err != nil {
+	if err := findEnds(ctx, c, short, fresh); err != nil {
 		return nil, err
 	}
 	for i, name := range names {
@@ -74,8 +79,8 @@ func resolveOne(ctx context.Context, c *client.Client, name string) (string, err
 }
 
 // findEnds looks through all tasks for those whose ids end in what is asked for.
-func findEnds(ctx context.Context, c *client.Client, ends map[string][]schema.Task) error {
-	params := schema.ListParams{Limit: new(int64(schema.MaxLimit))}
+func findEnds(ctx context.Context, c *client.Client, ends map[string][]schema.Task, fresh *bool) error {
+	params := schema.ListParams{Limit: new(int64(schema.MaxLimit)), Fresh: fresh}
 	for {
 		page, err := c.List(ctx, params)
 		if err != nil {

@@ -28,6 +28,9 @@ func TestMethods(t *testing.T) {
 		ID: "a", Patch: schema.Patch{Status: schema.Some(schema.Done)}, ExpectedVersion: &task.Version,
 	})
 	must(t, err)
+	if fresh, err := c.GetFresh(ctx, "a"); err != nil || fresh.Version != task.Version {
+		t.Errorf("%+v, %v", fresh, err)
+	}
 	got, err := c.Get(ctx, "a")
 	must(t, err)
 	if got.Status != schema.Done || got.Version != task.Version {

@@ -93,3 +93,26 @@ func TestCallsComeBack(t *testing.T) {
 		t.Errorf("asked %d and %d times", one.asked.Load(), two.asked.Load())
 	}
 }
+
+// A fresh read asks for that, is made at the next daemon where the log does not answer,
+// and is refused where it answers nowhere.
+func TestFreshRead(t *testing.T) {
+	const request = `{"id":"x","fresh":true}`
+	asked := make(chan string, 1)
+	one := startPlayer(t, "e", refuses(schema.NotFresh()))
+	two := startPlayer(t, "e", func(conn *wire.Conn, r *wire.Request) {
+		asked <- r.Method + " " + string(r.Params)
+		answers(`{"id":"x","title":"X"}`)(conn, r)
+	})
+	c := dial(t, urlsOf(one, two), several)
+	if task, err := c.GetFresh(t.Context(), "x"); err != nil || task.Title != "X" {
+		t.Fatalf("%+v, %v", task, err)
+	}
+	if got := <-asked; got != schema.MethodGet+" "+request || one.asked.Load() != 1 {
+		t.Errorf("asked for %s, after %d", got, one.asked.Load())
+	}
+	alone := dial(t, one.url, several)
+	if _, err := alone.GetFresh(t.Context(), "x"); !errors.Is(err, schema.CodeStorageUnavailable) {
+		t.Error(err)
+	}
+}

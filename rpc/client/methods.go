@@ -23,6 +23,14 @@ func (c *Client) Get(ctx context.Context, id string) (*schema.Task, error) {
 	return call[schema.Task](ctx, c, schema.MethodGet, schema.GetParams{ID: id})
 }
 
+// GetFresh is Get with all that any daemon of the cluster acknowledged before it was
+// called, at the cost of a round trip to the log; a single daemon has it anyway.
+// CodeStorageUnavailable if the log does not answer for 5 s. For a list: Fresh in
+// [schema.ListParams].
+func (c *Client) GetFresh(ctx context.Context, id string) (*schema.Task, error) {
+	return call[schema.Task](ctx, c, schema.MethodGet, schema.GetParams{ID: id, Fresh: new(true)})
+}
+
 // Page is one page of a list.
 type Page struct {
 	Tasks         []schema.Task `json:"tasks"`
