@@ -39,6 +39,8 @@ func TestBoard(t *testing.T) {
 		{"text is text", boardText},
 		{"away", boardAway},
 		{"stalled", boardStalled},
+		{"outcome not known", boardDoubt},
+		{"daemon cut off from its cluster", boardCutOff},
 		{"token", boardToken},
 		{"what the browser keeps", boardKept},
 		{"activity and flow", boardPages},

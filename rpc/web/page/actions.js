@@ -17,6 +17,7 @@ export class Actions {
   constructor(store, client) {
     this.store = store;
     this.#client = client;
+    store.addEventListener("settled", ({ detail: task }) => toast(`${quoted(task.title)} has not been changed. It is in ${nameOf(task.status)}.`));
   }
 
   /** Moves a task to a status, from the one in which it was seen. */
@@ -111,7 +112,7 @@ export class Actions {
     if (error.told) return; // a change that waited for this one
     error.told = true;
     if (error.sent) return toast(`The connection was lost while ${quoted(title)} was changed. Once it is back, the board shows whether it was.`, { bad: true });
-    if (isInDoubt(error)) return toast(`${quoted(title)}: ${refusalOf(error)}.`, { bad: true });
+    if (isInDoubt(error)) return toast(`The cluster has not answered in time whether ${quoted(title)} was changed. Its card says “not confirmed” until that is known.`, { bad: true });
     if (error.reason === "task_not_found") return this.#tellGone(id, title);
     const event = error.reason === "version_conflict" ? await this.latest(id, fields) : null;
     const why = event ? `. ${whoOf(event)} changed it meanwhile: ${whatOf(event)}` : `: ${this.#whyKept(error) ?? refusalOf(error)}`;

@@ -21,13 +21,13 @@ export function makeCard(id) {
   return { element: h("li", { className: "slot" }, button), button, parts, y: null, said: "" };
 }
 
-/** Writes a task onto its card. */
-export function writeCard(card, task, open, titleOf) {
+/** Writes a task onto its card. unsure: what is not sure of it, in words. */
+export function writeCard(card, task, open, titleOf, unsure) {
   const claimed = task.leased_by !== null;
   const waits = open.length === 0 || task.status === "done" ? "" : open.length === 1 ? `waits for ${titleOf(open[0])}` : `waits for ${open.length}`;
-  const mark = claimed ? "claimed" : task.ready ? "ready" : "";
+  const mark = unsure ? "unsure" : claimed ? "claimed" : task.ready ? "ready" : "";
   const who = task.leased_by ?? task.assigned_to ?? "";
-  const said = [task.title, task.priority, task.complexity, waits, mark, who].join("\n");
+  const said = [task.title, task.priority, task.complexity, waits, mark, unsure, who].join("\n");
   if (said === card.said) return;
   card.said = said;
   const { parts, button } = card;
@@ -35,7 +35,7 @@ export function writeCard(card, task, open, titleOf) {
   parts.priority.textContent = task.priority;
   parts.complexity.textContent = task.complexity;
   parts.waits.textContent = waits;
-  parts.mark.textContent = mark;
+  parts.mark.textContent = unsure || mark;
   parts.who.textContent = who;
   Object.assign(button.dataset, { priority: task.priority, mark });
   const hint = [task.title.length > 50 && task.title, waits && "Waits for " + open.map(titleOf).slice(0, 8).join(", ")];

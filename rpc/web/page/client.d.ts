@@ -98,7 +98,8 @@ export interface Options {
 
 /** Tells of a change of its state by an event "state". */
 export class Client extends EventTarget {
-  /** live: everything that is shown is as of now. catching up: connected, but changes are still
+  /** live: everything that is shown is as of now, so far as the daemon knows: GET /readyz tells
+   *  whether one of a cluster has what the others have. catching up: connected, but changes are still
    *  on the way, or nothing has been heard for 19 s. away: not connected. */
   readonly state: "live" | "catching up" | "away";
   readonly reason: "" | "connecting" | "unreachable" | "unauthorized" | "closed";

@@ -124,7 +124,7 @@ export class Column {
     let card = this.cards.get(id);
     if (!card) this.cards.set(id, card = makeCard(id));
     const task = this.#store.get(id);
-    writeCard(card, task, this.#store.openDependencies(task), this.#titleOf);
+    writeCard(card, task, this.#store.openDependencies(task), this.#titleOf, this.#store.unsureOf(id));
     const y = this.#pad + index * rowHeight;
     if (card.y !== y) {
       card.element.style.transform = `translateY(${y}px)`;

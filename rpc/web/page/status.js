@@ -5,7 +5,8 @@ import { $, announce, h } from "./dom.js";
 import { toast } from "./toast.js";
 import { clockOf, spanOf, timeOf } from "./words.js";
 
-const words = { live: "Live", "catching up": "Catching up", away: "Away" };
+const words = { live: "Live", "catching up": "Catching up", behind: "Behind", away: "Away" };
+const askEvery = 2000; // ms, a daemon of a cluster whether it has what the others have
 
 export class Status {
   #client; #store;
@@ -14,13 +15,16 @@ export class Status {
   #banner = $("#banner");
   #leftAt = 0; // when what is shown was last true; 0: it is true, or nothing was shown yet
   #everLive = false;
+  #cluster = false; // the daemon is one of several, of which it may be cut off
+  #behind = ""; // why it may not have what the others have
+  #askedAt = 0; #currentAt = 0; // when it was asked for that; when it last had
   #written = ""; // the details, as they are on the page
 
   constructor(client, store) {
     this.#client = client;
     this.#store = store;
     client.addEventListener("state", () => this.#show());
-    store.addEventListener("live", ({ detail }) => this.#back(detail));
+    store.addEventListener("live", ({ detail }) => { this.#meet(); this.#back(detail); });
     setInterval(() => this.#tick(), 500);
     $("button", this.#banner).addEventListener("click", () => client.retry());
     this.#button.addEventListener("click", () => this.#toggle(this.#details.hidden));
@@ -31,11 +35,35 @@ export class Status {
     this.#show();
   }
 
-  get #state() { return this.#client.state; }
+  get #state() { return this.#client.state === "live" && this.#behind ? "behind" : this.#client.state; }
+
+  // ask finds out whether the daemon keeps up with its cluster: nothing else tells, where
+  // the connection to it is as good as ever.
+  async #ask() {
+    this.#askedAt = Date.now();
+    let behind = "";
+    try {
+      const answer = await fetch("/readyz", { cache: "no-store", signal: AbortSignal.timeout(5 * askEvery) });
+      if (answer.status === 503) behind = (await answer.text()).trim();
+    } catch {
+      return; // it is away, which the client notices
+    }
+    if (!behind) this.#currentAt = Date.now();
+    if (Boolean(behind) !== Boolean(this.#behind) && !behind) toast("The daemon is back in its cluster. What others changed meanwhile is here.");
+    this.#behind = behind;
+    this.#show();
+  }
+
+  async #meet() {
+    try {
+      this.#cluster = Boolean((await this.#client.call("server.info")).cluster);
+    } catch {} // it is asked again when it is live again
+  }
 
   #show() {
     const state = this.#state;
     if (state === "live") { this.#everLive = true; this.#leftAt = 0; }
+    else if (state === "behind") this.#leftAt ||= this.#currentAt || Date.now();
     else if (this.#everLive && !this.#leftAt) this.#leftAt = this.#client.heardAt || Date.now();
     if (this.#button.dataset.state !== state) {
       this.#button.dataset.state = state;
@@ -54,9 +82,13 @@ export class Status {
   }
 
   #tick() {
-    const shown = this.#state === "away" && (this.#everLive || this.#client.reason !== "connecting");
+    const state = this.#state, away = state === "away";
+    if (this.#cluster && !document.hidden && this.#client.state === "live" && Date.now() - this.#askedAt >= askEvery) this.#ask();
+    const shown = state === "behind" || away && (this.#everLive || this.#client.reason !== "connecting");
     this.#banner.hidden = !shown;
-    const what = $(".what", this.#banner), text = `${this.#since()} ${this.#next()}`;
+    this.#banner.ariaLabel = words[state];
+    $("button", this.#banner).hidden = !away;
+    const what = $(".what", this.#banner), text = away ? `${this.#since()} ${this.#next()}` : this.#cutOff();
     if (shown && what.textContent !== text) what.textContent = text;
     if (!this.#details.hidden) this.#fill();
   }
@@ -64,6 +96,10 @@ export class Status {
   #since() {
     if (this.#leftAt) return `Away. This is how it was at ${clockOf(this.#leftAt)}; what changed since is missing, and will be caught up.`;
     return this.#client.reason === "unauthorized" ? "Away." : "The daemon cannot be reached.";
+  }
+
+  #cutOff() {
+    return `This daemon is cut off from its cluster since ${clockOf(this.#leftAt)}. What others change is missing, and nothing can be saved here, until it is back.`;
   }
 
   #next() {
@@ -84,7 +120,7 @@ export class Status {
     const state = this.#state;
     const why = { unreachable: "the daemon cannot be reached", unauthorized: "it asks for a token", connecting: "connecting" }[reason];
     const lines = [
-      [words[state], { live: "every change is shown at once", "catching up": "changes are still on their way", away: why ?? "" }[state]],
+      [words[state], { live: "every change is shown at once", "catching up": "changes are still on their way", behind: this.#behind, away: why ?? "" }[state]],
       ["Since", timeOf(since)],
       ["Last heard", heardAt ? `${spanOf(Date.now() - heardAt)} ago` : "never"],
       ["Tasks", this.#store.shown.size.toLocaleString()],

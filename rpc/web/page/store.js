@@ -3,11 +3,16 @@
 //   "change" (detail: {id, before, after, event}): one task; event is null for own changes
 //   "reset": everything
 //   "journal" (detail: the event): each change as it comes from the daemon
+//   "settled" (detail: the task): an own change of which nobody knew whether it was made was not
 
 import { draftOf } from "./patch.js";
+import { isInDoubt } from "./words.js";
 
+const answersWithin = 1000; // ms; what takes longer is shown as not saved yet
+const askAgainAfter = 2000; // ms, what became of a change
 const attempts = 8; // to send again what others have not touched
 const remembered = 10_000; // deleted tasks; an answer about one may come after its event
+const passing = new Set(["storage_unavailable", "shutting_down"]); // refusals of a read
 const always = () => true;
 
 export class Store extends EventTarget {
@@ -16,6 +21,7 @@ export class Store extends EventTarget {
   #client;
   #told = new Map(); // by id, as the daemon said
   #intents = new Map(); // by id: own changes that are not answered yet, in order
+  #doubts = new Map(); // by id: the version before an own change that may have been made, or may yet be
   #turns = new Map(); // by id: when the latest own change is answered
   #gone = new Map(); // the seq at which a task was deleted
   #newest = 0; // the time of the newest change of a task
@@ -32,6 +38,13 @@ export class Store extends EventTarget {
   }
 
   get(id) { return this.shown.get(id); }
+
+  /** What is not sure of a task: "saving…" an own change that waits for its answer, "not
+   *  confirmed" one of which nobody knows whether it was made; "" nothing. */
+  unsureOf(id) {
+    if (this.#intents.get(id)?.some((change) => change.waits)) return "saving…";
+    return this.#doubts.has(id) ? "not confirmed" : "";
+  }
 
   /** The daemon has said what there is. */
   get known() { return this.subscription.cursor !== null; }
@@ -95,16 +108,50 @@ export class Store extends EventTarget {
     const before = this.#turns.get(id);
     const turn = (async () => { await before; return send(); })();
     this.#turns.set(id, turn);
+    const timer = setTimeout(() => { change.waits = true; this.#redraw(id); }, answersWithin);
     try {
       const answer = await turn;
       if (answer) this.#learn(answer);
       return answer;
+    } catch (error) {
+      if (isInDoubt(error)) this.#doubt(id);
+      throw error;
     } finally {
+      clearTimeout(timer);
       intents.splice(intents.indexOf(change), 1);
       if (intents.length === 0) this.#intents.delete(id);
       if (this.#turns.get(id) === turn) this.#turns.delete(id);
       this.#refresh(id, null);
     }
+  }
+
+  // doubt shows a task as it was, and as not sure, until its next event, or until a fresh
+  // read: a change on condition of a version is made before that, or not at all.
+  #doubt(id) {
+    const asks = this.#doubts.has(id);
+    this.#doubts.set(id, this.#versionOf(id));
+    if (!asks) this.#askAfter(id);
+  }
+
+  async #askAfter(id) {
+    while (this.#doubts.has(id)) {
+      try {
+        const task = await this.#client.call("task.get", { id, fresh: true });
+        this.#learn(task);
+        if (this.#doubts.delete(id)) this.dispatchEvent(new CustomEvent("settled", { detail: task }));
+      } catch (error) {
+        if (error.name !== "ConnectionError" && !passing.has(error.reason)) this.#doubts.delete(id);
+        else await new Promise((done) => setTimeout(done, askAgainAfter));
+      }
+    }
+    this.#redraw(id);
+  }
+
+  #versionOf(id) { return Math.max(this.#told.get(id)?.version ?? 0, this.#gone.get(id) ?? 0); }
+
+  #redraw(id) {
+    const task = this.shown.get(id);
+    if (task) this.dispatchEvent(new CustomEvent("change", { detail: { id, before: task, after: task, event: null } }));
   }
 
   // now is the time of a change that is made now, whatever clock this machine has: after
@@ -131,7 +178,10 @@ export class Store extends EventTarget {
     this.#dependents.clear();
     this.shown = new Map(this.#told);
     this.#newest = tasks.reduce((newest, task) => Math.max(newest, task.updated_at), 0);
-    for (const task of tasks) this.#index(task.id, [], task.dependencies);
+    for (const task of tasks) {
+      this.#index(task.id, [], task.dependencies);
+      if (task.version > this.#doubts.get(task.id)) this.#doubts.delete(task.id);
+    }
     for (const id of this.#intents.keys()) this.#refresh(id, null);
     this.dispatchEvent(new Event("reset"));
   }
@@ -145,12 +195,12 @@ export class Store extends EventTarget {
   // learn takes what the daemon says of a task, unless something newer is known: answers
   // and events come in either order.
   #learn(task, event = null) {
-    const known = Math.max(this.#told.get(task.id)?.version ?? 0, this.#gone.get(task.id) ?? 0);
-    if (task.version > known) {
+    if (task.version > this.#versionOf(task.id)) {
       this.#newest = Math.max(this.#newest, task.updated_at);
       this.#told.set(task.id, task);
       this.#gone.delete(task.id);
     }
+    if (task.version > this.#doubts.get(task.id)) this.#doubts.delete(task.id);
     this.#refresh(task.id, event);
   }
 
@@ -158,6 +208,7 @@ export class Store extends EventTarget {
     if ((this.#told.get(id)?.version ?? 0) > seq) return;
     this.#told.delete(id);
     this.#gone.set(id, seq);
+    this.#doubts.delete(id);
     if (this.#gone.size > remembered) this.#gone.delete(this.#gone.keys().next().value);
     this.#refresh(id, event);
   }

@@ -76,7 +76,7 @@ export function refusalOf(error) {
   switch (error.reason) {
     case "forbidden": return "this token may only read";
     case "task_not_found": return "the task is gone";
-    case "storage_unavailable": return "the daemon cannot write its file at present";
+    case "storage_unavailable": return "nothing can be saved at present";
     case "shutting_down": return "the daemon is shutting down";
     case "version_conflict": return "somebody has changed it meanwhile";
     case "outcome_unknown": return "the cluster has not answered in time; the board shows whether it was made";
