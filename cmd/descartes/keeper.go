@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"os"
 	"strings"
 	"time"
 
@@ -34,24 +35,57 @@ func openKeeper(ctx context.Context, cmd *cli.Command, config storage.Config, lo
 		db, err := storage.Open(ctx, config)
 		return keeper{DB: db}, err
 	}
-	journal, err := cluster.Open(ctx, cluster.Config{
-		URLs: strings.Split(cmd.String("cluster"), ","), Name: cmd.String("cluster-name"), Daemon: cmd.String("cluster-daemon"),
-		Version: version(), Replicas: int(cmd.Int64("cluster-replicas")), SnapshotEvery: cmd.Int64("cluster-snapshot-every"),
-		Credentials: cmd.String("cluster-creds"), CA: cmd.String("cluster-ca"),
-		Cert: cmd.String("cluster-cert"), Key: cmd.String("cluster-key"),
-		Rebuild: cmd.Bool("cluster-rebuild"), Storage: config, Now: now,
-		Report: func(what string, err error) {
-			if err != nil {
-				log.Warn().Err(err).Msg("cluster: " + what)
-				return
-			}
-			log.Info().Msg("cluster: " + what)
-		},
-	})
+	settings := clusterConfig(cmd)
+	settings.Storage = config
+	settings.Report = func(what string, err error) {
+		if err != nil {
+			log.Warn().Err(err).Msg("cluster: " + what)
+			return
+		}
+		log.Info().Msg("cluster: " + what)
+	}
+	journal, err := cluster.Open(ctx, settings)
 	if err != nil {
 		return keeper{}, err
 	}
 	return keeper{DB: journal.DB, cluster: journal}, nil
+}
+
+// clusterConfig is what the flags say of the cluster.
+func clusterConfig(cmd *cli.Command) cluster.Config {
+	return cluster.Config{
+		URLs: strings.Split(cmd.String("cluster"), ","), Name: cmd.String("cluster-name"), Daemon: cmd.String("cluster-daemon"),
+		Version: version(), Replicas: int(cmd.Int64("cluster-replicas")), SnapshotEvery: cmd.Int64("cluster-snapshot-every"),
+		Credentials: cmd.String("cluster-creds"), CA: cmd.String("cluster-ca"),
+		Cert: cmd.String("cluster-cert"), Key: cmd.String("cluster-key"),
+		Rebuild: cmd.Bool("cluster-rebuild"), Now: now,
+	}
+}
+
+// checkCluster refuses what no cluster could work with, before anything is tried: later a
+// server that cannot be reached is waited for.
+func checkCluster(cmd *cli.Command) error {
+	if cmd.String("cluster") == "" {
+		for _, flag := range cmd.Flags {
+			if name := flag.Names()[0]; strings.HasPrefix(name, "cluster-") && flag.IsSet() {
+				return usageError("--%s is of no use without --cluster", name)
+			}
+		}
+		return nil
+	}
+	if err := clusterConfig(cmd).Validate(); err != nil {
+		return usageError("--cluster: %w", err)
+	}
+	for _, name := range []string{"cluster-creds", "cluster-ca", "cluster-cert", "cluster-key"} {
+		if path := cmd.String(name); path != "" {
+			file, err := os.Open(path)
+			if err != nil {
+				return usageError("--%s: %w", name, err)
+			}
+			_ = file.Close()
+		}
+	}
+	return nil
 }
 
 // Close closes the file, and leaves the log before.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"net"
-	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -47,7 +46,7 @@ func serveFlags() []cli.Flag {
 		number("max-in-flight", int64(limits.MaxInFlight), "unanswered requests of one connection"),
 		number("max-batch", int64(limits.MaxBatch), "requests in one batch"),
 		number("max-waiting", int64(limits.MaxWaiting), "claims of one connection that wait for a task"),
-		text("cluster", "", "be one of several daemons that share a journal, on the NATS servers at `URL,URL`"),
+		text("cluster", "", "be one of several daemons that share a journal, on the NATS servers at `URL,URL`, as nats://HOST:4222 or tls://HOST:4222"),
 		text("cluster-name", "descartes", "the cluster: its stream in NATS has the same name"),
 		text("cluster-daemon", "", "what this daemon is called in the cluster; default: the name of the host"),
 		number("cluster-replicas", 3, "NATS servers that hold a copy of the stream, if this daemon makes it: 1, 3 or 5"),
@@ -95,15 +94,8 @@ func checkFlags(cmd *cli.Command) error {
 	if cmd.Duration("retain-for") <= 0 {
 		return usageError("--retain-for must be longer than 0s")
 	}
-	if cmd.String("cluster") == "" {
-		for _, flag := range cmd.Flags {
-			if name := flag.Names()[0]; strings.HasPrefix(name, "cluster-") && flag.IsSet() {
-				return usageError("--%s is of no use without --cluster", name)
-			}
-		}
-	}
 	if d := cmd.Duration("debounce"); d < 0 || d > time.Minute {
 		return usageError("--debounce must be 0s to 60s")
 	}
-	return nil
+	return checkCluster(cmd)
 }

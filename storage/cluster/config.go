@@ -4,8 +4,11 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"net/url"
 	"os"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/descartes-tasks/descartes/storage"
@@ -17,7 +20,7 @@ type Config struct {
 	Name     string   // of the cluster, its stream and its subjects; default "descartes"
 	Daemon   string   // this one's name, unique in the cluster; default the host's name
 	Version  string   // of this binary, told to the others
-	Replicas int      // servers that hold a copy of the stream, when this daemon makes it; default 3
+	Replicas int      // servers that hold a copy of the stream, when this daemon makes it: 1, 3 or 5; default 3
 
 	Credentials string // file of a user's JWT and seed, as NATS' tools make it
 	CA          string // file of PEM certificates that the servers' are checked against; default the system's
@@ -67,15 +70,50 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Report == nil {
 		c.Report = func(string, error) {}
 	}
+	return c, c.check()
+}
+
+// Validate tells what in c no cluster can work with, without looking at files or servers.
+func (c Config) Validate() error {
+	_, err := c.withDefaults()
+	return err
+}
+
+func (c *Config) check() error {
 	switch {
 	case len(c.URLs) == 0:
-		return c, fmt.Errorf("a cluster needs the URL of a NATS server")
+		return fmt.Errorf("a cluster needs the URL of a NATS server")
 	case !names.MatchString(c.Name):
-		return c, fmt.Errorf("the name of a cluster must be 1 to 64 of A-Z a-z 0-9 _ -, not %q", c.Name)
+		return fmt.Errorf("the name of a cluster must be 1 to 64 of A-Z a-z 0-9 _ -, not %q", c.Name)
 	case !daemons.MatchString(c.Daemon):
-		return c, fmt.Errorf("the name of a daemon must be 1 to 64 of A-Z a-z 0-9 . _ -, not %q", c.Daemon)
+		return fmt.Errorf("the name of a daemon must be 1 to 64 of A-Z a-z 0-9 . _ -, not %q", c.Daemon)
+	case c.Replicas != 1 && c.Replicas != 3 && c.Replicas != 5:
+		return fmt.Errorf("1, 3 or 5 servers hold a copy of the stream, not %d: of an even number no more may fail than of one less", c.Replicas)
+	case (c.Cert == "") != (c.Key == ""):
+		return fmt.Errorf("a certificate and its key must be given together")
 	}
-	return c, nil
+	for _, server := range c.URLs {
+		if err := checkURL(server); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkURL refuses what is no URL of a NATS server. Its password is not told.
+func checkURL(server string) error {
+	server = strings.TrimSpace(server)
+	if !strings.Contains(server, "://") {
+		server = "nats://" + server
+	}
+	u, err := url.Parse(server)
+	if err != nil || u.Hostname() == "" {
+		return fmt.Errorf("one of the URLs is none: a NATS server is nats://HOST:4222, or tls://HOST:4222")
+	}
+	if !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
+		return fmt.Errorf("a NATS server is nats://HOST:4222, or tls://HOST:4222, not %s://%s", u.Scheme, u.Host)
+	}
+	return nil
 }
 
 // newIncarnation gives a number for this run of a daemon, 1 to 2^31-1.

@@ -206,9 +206,11 @@ func (j *Journal) bringIn(ctx context.Context, place storage.Place) error {
 
 // refusal tells an answer of NATS that does not pass by itself.
 func (j *Journal) refusal(err error) error {
-	const replicasNotSupported = 10074
+	const noPeers, replicasNotSupported = 10005, 10074
 	if refused, ok := errors.AsType[*jetstream.APIError](err); ok && refused.ErrorCode == replicasNotSupported {
 		return final{fmt.Errorf("a single NATS server cannot hold %d copies of a stream: start it in a cluster of servers, or this daemon with --cluster-replicas 1", j.config.Replicas)}
+	} else if ok && refused.ErrorCode == noPeers { // yet
+		return fmt.Errorf("there are no %d NATS servers that could hold a copy of the stream each: --cluster-replicas must not be more than there are (%w)", j.config.Replicas, err)
 	}
 	return err
 }
