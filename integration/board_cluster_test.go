@@ -83,7 +83,7 @@ func boardCutOff(t *testing.T, b *boardTest) {
 	w.click("#banner button")
 	w.until(`connected() === "behind" && !document.querySelector("#banner").hidden`)
 	if got := w.eval(`document.querySelector("#banner").innerText.replace(/since .*? (AM|PM)/, "since …")`); got !=
-		"This daemon is cut off from its cluster since …. What others change is missing, and nothing can be saved here, until it is back." {
+		"This daemon is out of step with its cluster since …. What others change may be missing, and nothing can be saved here, until it is back." {
 		t.Errorf("the banner says %q", got)
 	}
 	w.click("#connection")

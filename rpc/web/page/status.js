@@ -15,7 +15,7 @@ export class Status {
   #banner = $("#banner");
   #leftAt = 0; // when what is shown was last true; 0: it is true, or nothing was shown yet
   #everLive = false;
-  #cluster = false; // the daemon is one of several, of which it may be cut off
+  #cluster = false; // the daemon is one of several, of which it may be cut off, or behind
   #behind = ""; // why it may not have what the others have
   #askedAt = 0; #currentAt = 0; // when it was asked for that; when it last had
   #written = ""; // the details, as they are on the page
@@ -99,7 +99,7 @@ export class Status {
   }
 
   #cutOff() {
-    return `This daemon is cut off from its cluster since ${clockOf(this.#leftAt)}. What others change is missing, and nothing can be saved here, until it is back.`;
+    return `This daemon is out of step with its cluster since ${clockOf(this.#leftAt)}. What others change may be missing, and nothing can be saved here, until it is back.`;
   }
 
   #next() {
