@@ -249,10 +249,14 @@ func testStalledClock(f *fixture) {
 	c := f.change(renew("a", "t1", 3000))
 	f.must(c)
 	f.same("a shorter one", f.leases(0)[0].ExpiresAt, c.At+3000)
+	before := f.leases(0)[0].ExpiresAt
 	c = f.change(renew("a", "t1"))
 	c.At -= 3_600_000
 	f.must(c)
-	f.same("after the clock was set back", f.leases(0)[0].ExpiresAt, c.At+3000)
+	// The time of a journal may stay where it was instead.
+	if end := f.leases(0)[0].ExpiresAt; end != c.At+3000 && end != before+1 {
+		f.Errorf("after the clock was set back it ends at %d, not at %d or %d", end, c.At+3000, before+1)
+	}
 }
 
 // What another process does to a claimed task ends the claim as anybody's change does.
