@@ -20,8 +20,9 @@ type Writer struct {
 	Daemon  Daemon
 	Random  *rand.Rand
 	Answers *Tally
-	// Late says that a write whose answer was lost may be made even later than what came
-	// after it: what it would create is then never deleted, so that it is not made twice.
+	// Late says that the daemon is one of a cluster. A write whose answer was lost may be
+	// made even later than what came after it: what it would create is then never deleted,
+	// so that it is not made twice.
 	Late   bool
 	Ledger []Written // of Work, when that is over
 	Lost   int       // answers
@@ -143,9 +144,9 @@ func (w *Writer) create(ctx context.Context) {
 // refresh takes a task of its own as it is now.
 func (w *Writer) refresh(ctx context.Context, id string) {
 	var task *schema.Task
-	if _, err := w.settle(func() (err error) {
-		task, err = w.c.Get(ctx, id)
-		return err
+	if _, err := w.settle(func() error {
+		// Of a cluster another daemon may answer than the one that has made the write.
+		return w.c.Call(ctx, schema.MethodGet, schema.GetParams{ID: id, Fresh: &w.Late}, &task)
 	}); err != nil {
 		w.unexpected(err)
 		return
