@@ -4,58 +4,94 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/descartes-tasks/descartes/schema"
 )
 
-// whether gives what /readyz of a daemon says, "" if it is ready.
-func (m *member) whether() (reason string, err error) {
-	at := strings.Replace(strings.TrimSuffix(m.address(), "/rpc"), "ws://", "http://", 1)
-	answer, err := http.Get(at + "/readyz")
-	if err != nil {
-		return "", err
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
-	if err != nil || answer.StatusCode == http.StatusOK {
-		return "", err
-	}
-	return fmt.Sprint(answer.StatusCode, " ", string(text)), nil
-}
-
-// A daemon whose machine is cut off with its NATS server may lack what the others write,
-// and is not ready, though that server goes on to answer it.
-func TestMachineThatIsCutOffIsNotReady(t *testing.T) {
+// A daemon is ready once it has what there was when it came, not before.
+func TestReadyOnceCaughtUp(t *testing.T) {
 	t.Parallel()
-	defer http.DefaultClient.CloseIdleConnections()
-	f := startFleet(t, fleetOptions{})
-	away := f.members[0]
-	requireReady := func(m *member) {
-		eventually(t, m.name+" is ready", func() error {
-			reason, err := m.whether()
-			if err == nil && reason != "" {
-				err = fmt.Errorf("%s", reason)
-			}
-			return err
-		})
-	}
-	for _, m := range f.members {
-		requireReady(m)
-	}
-	for _, l := range f.around(0) {
+	f := startOnOne(t, 2)
+	c, late := f.members[0].Dial(), f.members[1]
+	waitFor(t, late.Dial(), create(t, c, "seen by both").Version)
+	late.stop()
+	missed := create(t, c, "missed")
+	for _, l := range late.links {
 		l.cut(silent)
 	}
-	eventually(t, "it is not ready", func() error {
-		if reason, err := away.whether(); err != nil || !strings.HasPrefix(reason, "503 ") {
-			return fmt.Errorf("%q, %v", reason, err)
+	late.begin() // after some seconds it serves what it has
+	if status, why := readyz(t, late); status != http.StatusServiceUnavailable || !strings.Contains(why, "log of record") {
+		t.Errorf("a daemon that has not caught up is %d: %s", status, why)
+	}
+	if _, err := late.Dial().Get(t.Context(), missed.ID); schema.CodeOf(err) != schema.CodeTaskNotFound {
+		t.Errorf("what it cannot have: %v", err)
+	}
+	for _, l := range late.links {
+		l.heal()
+	}
+	eventually(t, "ready", func() error {
+		if status, why := readyz(t, late); status != http.StatusOK {
+			return fmt.Errorf("%d: %s", status, why)
 		}
 		return nil
 	})
-	for _, m := range f.members[1:] {
-		requireReady(m)
+	if _, err := late.Dial().Get(t.Context(), missed.ID); err != nil {
+		t.Errorf("it is ready, and has not what it missed: %v", err)
 	}
-	for _, l := range f.around(0) {
+}
+
+// readyz asks a daemon whether it is ready.
+func readyz(t *testing.T, m *member) (int, string) {
+	t.Helper()
+	at := "http" + strings.TrimSuffix(strings.TrimPrefix(m.address(), "ws"), "/rpc") + "/readyz"
+	web := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	answer, err := web.Get(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.StatusCode, string(text)
+}
+
+// A daemon whose machine is cut off from the others, together with the NATS server that
+// led the log, is connected, and gets heartbeats, but is not ready; it is again when that
+// is over.
+func TestMachineThatIsCutOffIsNotReady(t *testing.T) {
+	t.Parallel()
+	f := startFleet(t, fleetOptions{})
+	for i := range f.members {
+		f.attach(i, i)
+	}
+	machine := slices.Index(f.nats.all, f.nats.leader(t, f.nats.all[0].connect(t), stream))
+	for _, l := range f.around(machine) {
+		l.cut(silent)
+	}
+	lonely, other := f.members[machine], f.members[(machine+1)%fleetSize]
+	isReady := func(want int) func() error {
+		return func() error {
+			if status, why := readyz(t, lonely); status != want {
+				return fmt.Errorf("%d: %s", status, why)
+			}
+			return nil
+		}
+	}
+	eventually(t, "not ready", isReady(http.StatusServiceUnavailable))
+	if status, why := readyz(t, other); status != http.StatusOK {
+		t.Errorf("%s is %d: %s", other.name, status, why)
+	}
+	task := create(t, other.Dial(), "of the majority")
+	for _, l := range f.around(machine) {
 		l.heal()
 	}
-	requireReady(away)
+	eventually(t, "ready again", isReady(http.StatusOK))
+	waitFor(t, lonely.Dial(), task.Version)
+	f.requireEqual()
 }
