@@ -86,6 +86,28 @@ func TestRebuildWithoutSnapshot(t *testing.T) {
 	}
 }
 
+// A file that cannot be replaced by a snapshot ends the daemon: nothing becomes of trying
+// again, and a snapshot would be fetched each second.
+func TestFileThatCannotBeReplaced(t *testing.T) {
+	t.Parallel()
+	way := startNATS(t, 1, natsOptions{}).all[0].reach("d")
+	one, other := configure(t, way, "a"), configure(t, way, "b")
+	fill(t, one.Storage.Path, 100_000)
+	defer open(t, one).Close()
+	if err := os.WriteFile(other.Storage.Path+"-wal", []byte("of a file that is gone"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	j, err := cluster.Open(ctx, other)
+	if err == nil {
+		j.Close()
+	}
+	if err == nil || ctx.Err() != nil {
+		t.Errorf("%v, %v", err, ctx.Err())
+	}
+}
+
 // configure configures a daemon that is part of the test.
 func configure(t *testing.T, way *link, daemon string) cluster.Config {
 	return cluster.Config{

@@ -120,6 +120,15 @@ type final struct{ error }
 
 func (f final) Unwrap() error { return f.error }
 
+// lasting is for errors of this machine, which are not tried again: a snapshot would be
+// fetched each time.
+func lasting(err error) error {
+	if err == nil {
+		return nil
+	}
+	return final{err}
+}
+
 func isFinal(err error) bool {
 	_, ok := errors.AsType[final](err)
 	return ok
@@ -227,7 +236,7 @@ func (j *Journal) join(ctx context.Context, place storage.Place, info *jetstream
 	case place.Cluster != "" && place.Epoch == epoch && !j.config.Rebuild && place.Position+1 >= first:
 		return nil
 	case place.Empty && place.Cluster == "" && info.Config.Metadata[metaFounded] == fromNothing && first <= 1:
-		return storage.Enter(ctx, j.config.Storage.Path, storage.Place{Cluster: j.config.Name, Epoch: epoch})
+		return lasting(storage.Enter(ctx, j.config.Storage.Path, storage.Place{Cluster: j.config.Name, Epoch: epoch}))
 	}
 	if err := j.adopt(ctx, info); err != nil {
 		return fmt.Errorf("%w: %w", errUnfit, err)
@@ -252,12 +261,12 @@ func (j *Journal) adopt(ctx context.Context, info *jetstream.StreamInfo) error {
 	}
 	folder, err := j.folder()
 	if err != nil {
-		return err
+		return final{err}
 	}
 	defer os.RemoveAll(folder)
 	copied, what := filepath.Join(folder, "snapshot.db"), "began with an empty file"
 	if len(all) == 0 {
-		err = storage.Enter(ctx, copied, storage.Place{Cluster: j.config.Name, Epoch: epoch})
+		err = lasting(storage.Enter(ctx, copied, storage.Place{Cluster: j.config.Name, Epoch: epoch}))
 	} else {
 		what = fmt.Sprintf("took the snapshot at message %d", all[0].position)
 		err = download(ctx, store, all[0], copied)
@@ -267,7 +276,7 @@ func (j *Journal) adopt(ctx context.Context, info *jetstream.StreamInfo) error {
 	}
 	kept, err := storage.Adopt(ctx, j.config.Storage.Path, copied)
 	if err != nil {
-		return err
+		return final{err}
 	}
 	if kept != "" {
 		what += ", and kept the file that was there as " + kept

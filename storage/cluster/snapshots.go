@@ -281,7 +281,12 @@ func download(ctx context.Context, store jetstream.ObjectStore, s snapshot, path
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, file.Close()) }()
+	defer func() {
+		err = errors.Join(err, file.Close())
+		if _, full := errors.AsType[*fs.PathError](err); full {
+			err = final{err}
+		}
+	}()
 	if _, err := io.Copy(file, &incoming{transfer, object}); err != nil {
 		return fmt.Errorf("get a snapshot: %w", err)
 	}
