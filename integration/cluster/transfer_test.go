@@ -5,10 +5,12 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -105,6 +107,41 @@ func TestFileThatCannotBeReplaced(t *testing.T) {
 	}
 	if err == nil || ctx.Err() != nil {
 		t.Errorf("%v, %v", err, ctx.Err())
+	}
+}
+
+// A daemon that has much to catch up with asks for no more than a server may hold for it:
+// who lets more lie is cut off.
+func TestLaggardIsNotCutOff(t *testing.T) {
+	t.Parallel()
+	server := startNATS(t, 1, natsOptions{extra: "max_pending: 20MB\n"}).all[0]
+	slow := server.reach("d")
+	config := configure(t, slow, "a")
+	if err := open(t, config).Close(); err != nil {
+		t.Fatal(err)
+	}
+	changes := make([]schema.Change, 14)
+	for i := range changes {
+		changes[i] = creation(fmt.Sprint("task", i), strings.Repeat("x", 60_000))
+	}
+	encoded, err := json.Marshal(map[string]any{"v": 1, "changes": changes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	js := server.connect(t)
+	for range 35 { // 30 MB, of which all but the first message change nothing
+		if _, err := js.Publish(t.Context(), "descartes."+stream+".log", encoded); err != nil {
+			t.Fatal(err)
+		}
+	}
+	slow.rate.Store(12 << 20)
+	a := open(t, config)
+	defer a.Close()
+	eventually(t, "it has caught up", a.Behind)
+	for _, line := range server.log.all() {
+		if strings.Contains(line, "Slow Consumer") {
+			t.Error(line)
+		}
 	}
 }
 

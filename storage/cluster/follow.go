@@ -18,8 +18,9 @@ const (
 	heartbeat = 500 * time.Millisecond
 	// consumerPatience is how long the servers may take to agree on a consumer.
 	consumerPatience = time.Second
-	// unread is how many messages are on their way to this daemon at most.
-	unread = 512
+	// unread is how many bytes of messages are on their way to this daemon, unless two
+	// messages can be larger. A server cuts off who lets 64 MB lie.
+	unread = 16 << 20
 	// retryAfter is the time between two tries to read, or to apply a message.
 	retryAfter = 100 * time.Millisecond
 	// lookEvery is how often a daemon looks at the stream, whatever comes out of it.
@@ -82,7 +83,7 @@ func (j *Journal) read(ctx context.Context) error {
 	}
 	defer j.discard(stream, consumer)
 	j.change(func(s *state) { s.trouble, s.told = nil, "" })
-	messages, err := consumer.Messages(jetstream.PullMaxMessages(unread),
+	messages, err := consumer.Messages(jetstream.PullMaxBytes(max(unread, 2*int(j.conn.MaxPayload()+headroom))),
 		jetstream.PullHeartbeat(heartbeat), jetstream.WithMessagesErrOnMissingHeartbeat(true))
 	if err != nil {
 		return fmt.Errorf("ask for its messages: %w", err)
