@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -91,6 +92,13 @@ func TestDivergence(t *testing.T) {
 	}
 	if line := changed.await("is not that of"); !strings.Contains(line, "--cluster-rebuild") || !strings.Contains(line, "d0") {
 		t.Errorf("it says %s", line)
+	}
+	changed.start()
+	if code := changed.awaitEnd(); code == 0 {
+		t.Error("started again it has ended well")
+	}
+	if said, _ := changed.log.after(changed.from); slices.ContainsFunc(said, func(line string) bool { return strings.Contains(line, ready) }) {
+		t.Error("started again it has served what the others contradict")
 	}
 	create(t, c, "the others go on")
 	create(t, f.members[2].Dial(), "both")

@@ -213,6 +213,9 @@ func leave(t *testing.T, js jetstream.JetStream, path string) {
 			"descartes-epoch": place.Epoch, "descartes-position": strconv.FormatInt(place.Position, 10),
 		}}, bytes.NewReader(data))
 	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	log, err := js.Stream(t.Context(), stream)
 	if err == nil {
 		err = log.Purge(t.Context(), jetstream.WithPurgeSequence(uint64(place.Position)+1))

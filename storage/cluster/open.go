@@ -76,7 +76,19 @@ func Open(ctx context.Context, config Config) (_ *Journal, err error) {
 		s.chains.add(place.Position, place.Chain)
 	})
 	j.start()
+	if err := j.beJudged(ctx); err != nil {
+		return nil, errors.Join(err, j.Close())
+	}
 	return j, nil
+}
+
+// beJudged waits until the other daemons have had their say about the file: nobody shall
+// read from one that they contradict. Where NATS does not answer, it does not.
+func (j *Journal) beJudged(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startAlone)
+	defer cancel()
+	j.await(ctx, func(s *state) bool { return s.judged || !s.connected })
+	return j.Err()
 }
 
 // enter brings the file into the cluster, or finds that it is.
