@@ -28,7 +28,7 @@ func TestExplain(t *testing.T) {
 		{&schema.Error{Code: schema.CodeMethodNotFound, Message: "there is no method task.claim"}, "The daemon is of an older version and cannot do this: there is no method task.claim. Tell a person to bring it up to date."},
 		{schema.Internal(), "internal error. Tell a person: the log of the daemon has the reason."},
 		{lostAnswer{client.ErrDisconnected}, "The connection to the daemon was lost before it answered: whether the change was made is not known. Look with get_task or list_tasks before you call this again."},
-		{lostAnswer{schema.OutcomeUnknown()}, "The daemon could not find out in time whether the change was made; it may be made yet. Look with get_task or list_tasks before you call this again."},
+		{lostAnswer{schema.OutcomeUnknown()}, "The daemon does not reach the log of its cluster: whether the change was made is not known, and it may be made yet. Look with get_task or list_tasks before you call this again."},
 		{fmt.Errorf("%w at ws://h/rpc", client.ErrUnreachable), `The daemon is away: no daemon answers at ws://h/rpc. It was tried for 10s; nothing was changed. Every call tries again: call this once more in a moment, or ask a person to start "descartes serve".`},
 		{forbidden, `The daemon does not let this session in: the daemon refused the connection: 403 Forbidden: this name is not allowed. Nothing was changed. Tell a person: the settings of "descartes mcp" (--url, --token, --tls-ca) have to be mended.`},
 		{context.Canceled, "The call was cancelled."},
