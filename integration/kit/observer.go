@@ -2,8 +2,8 @@ package kit
 
 import (
 	"context"
-	"errors"
 	"testing"
+	"time"
 
 	"github.com/descartes-tasks/descartes/rpc/client"
 	"github.com/descartes-tasks/descartes/schema"
@@ -206,9 +206,11 @@ func (o *Observer) once(ctx context.Context, params schema.SubscribeParams, take
 	return over, nil
 }
 
-// unlessLost drops the errors that a killed daemon leads to.
+// unlessLost drops the errors that a killed daemon leads to, or one that has not caught
+// up with its cluster.
 func unlessLost(err error) error {
-	if errors.Is(err, client.ErrDisconnected) || errors.Is(err, client.ErrUnreachable) {
+	if client.IsTemporary(err) {
+		<-time.After(tryAgain)
 		return nil
 	}
 	return err
