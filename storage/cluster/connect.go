@@ -34,8 +34,8 @@ func (j *Journal) connect() error {
 		nats.ReconnectBufSize(-1), // what cannot be sent now is not sent later: its caller will have been told
 		nats.RetryOnFailedConnect(true),
 		nats.IgnoreAuthErrorAbort(),
-		nats.ConnectHandler(func(*nats.Conn) { j.linked() }),
-		nats.ReconnectHandler(func(*nats.Conn) { j.linked() }),
+		nats.ConnectHandler(j.linked),
+		nats.ReconnectHandler(j.linked),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { j.unlinked(err) }),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { j.refusedBy(err) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { j.report("NATS", err) }),
@@ -54,7 +54,7 @@ func (j *Journal) connect() error {
 		return err
 	}
 	if j.conn.IsConnected() {
-		j.linked()
+		j.linked(j.conn)
 	}
 	j.js, err = jetstream.New(j.conn, jetstream.WithDefaultTimeout(attempt))
 	return err
@@ -120,15 +120,15 @@ func (j *Journal) silentFor(now time.Time) time.Duration {
 	return now.Sub(j.state.followedAt)
 }
 
-// linked notes that there is a connection.
-func (j *Journal) linked() {
+// linked notes that there is a connection. NATS may call it before connect has it.
+func (j *Journal) linked(conn *nats.Conn) {
 	was := false
 	j.change(func(s *state) {
 		was, s.connected, s.refusal = s.connected, true, nil
 		s.linkedAt, s.followedAt = time.Now(), time.Now()
 	})
 	if !was {
-		j.report("connected to NATS at "+j.conn.ConnectedUrlRedacted(), nil)
+		j.report("connected to NATS at "+conn.ConnectedUrlRedacted(), nil)
 	}
 }
 
