@@ -53,21 +53,28 @@ func (s *session) fresh(wants *bool) error {
 }
 
 // resume calls what places a cursor. One that another daemon gave may be ahead of this
-// one, and then has to wait. Where it waits in vain because this daemon is behind, the
-// cursor is good nevertheless, and the answer is one that may be better later.
+// one, and then has to wait. Where it waits in vain, the log of record is asked whether
+// this daemon has everything: if that is not so, or not known, the cursor may be good
+// nevertheless, and the answer is one that may be better later.
 func (s *session) resume(since *string, place func(ctx context.Context) error) error {
-	if s.server.config.Cluster == nil || since == nil {
-		return place(s.ctx)
-	}
-	newest := s.server.config.Emitter.Newest()
-	if cursor, err := schema.ParseCursor("since", *since); err != nil || cursor.Epoch != newest.Epoch || cursor.Seq <= newest.Seq {
+	if s.server.config.Cluster == nil || since == nil || !s.isAhead(*since) {
 		return place(s.ctx)
 	}
 	err := s.await(place)
-	if coded, ok := errorOf(err); ok && coded.Data.ReasonDetail == schema.CursorAhead && s.server.config.Cluster.Behind() != nil {
+	if coded, ok := errorOf(err); !ok || coded.Data.ReasonDetail != schema.CursorAhead {
+		return err
+	}
+	if s.fresh(new(true)) != nil {
 		return schema.NotCaughtUp()
 	}
-	return err
+	return s.await(place) // what it has now may not be announced yet
+}
+
+// isAhead tells whether a cursor of this journal is beyond what this daemon has.
+func (s *session) isAhead(since string) bool {
+	newest := s.server.config.Emitter.Newest()
+	cursor, err := schema.ParseCursor("since", since)
+	return err == nil && cursor.Epoch == newest.Epoch && cursor.Seq > newest.Seq
 }
 
 // await waits for something that other machines decide. What was asked before on the
