@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -142,6 +143,35 @@ func TestLaggardIsNotCutOff(t *testing.T) {
 		if strings.Contains(line, "Slow Consumer") {
 			t.Error(line)
 		}
+	}
+}
+
+// Close has everybody who waits answered, and does not wait for the log.
+func TestCloseEndsWaiting(t *testing.T) {
+	t.Parallel()
+	server := startNATS(t, 1, natsOptions{}).all[0]
+	j := open(t, configure(t, server.reach("d"), "a"))
+	eventually(t, "it is current", j.Behind)
+	server.pause()
+	began := time.Now()
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		_, _, err := j.Apply(t.Context(), []schema.Change{creation("a", "")})
+		if code := schema.CodeOf(err); code != schema.CodeOutcomeUnknown && code != schema.CodeStorageUnavailable {
+			t.Errorf("the write is answered %v", err)
+		}
+	})
+	waiting.Go(func() {
+		if err := j.Fresh(t.Context()); err == nil {
+			t.Error("it is fresh without the log")
+		}
+	})
+	if err := j.Close(); err != nil {
+		t.Error(err)
+	}
+	waiting.Wait()
+	if spent := time.Since(began); spent > 5*time.Second {
+		t.Errorf("it took %v", spent)
 	}
 }
 

@@ -68,7 +68,7 @@ func (j *Journal) publish(ctx context.Context, data []byte) ([]schema.Outcome, [
 			sent = nil // it is in the log: this daemon will come to it
 		case <-ctx.Done():
 			return j.giveUp(id, applied, outcome(sent))
-		case <-j.done:
+		case <-j.stopped.Done():
 			cancel()
 			return j.giveUp(id, applied, outcome(sent))
 		}

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"path/filepath"
 	"testing"
 
@@ -20,8 +21,12 @@ func local(t *testing.T) *Journal {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
+	stopped, stop := context.WithCancel(t.Context())
 	config := Config{Name: "c", Storage: storage.Config{Path: path}}
-	return &Journal{DB: db, config: config, moved: make(chan struct{}, 1), done: make(chan struct{}), pending: make(map[string]*pending)}
+	return &Journal{
+		DB: db, config: config, stopped: stopped, stop: stop,
+		moved: make(chan struct{}, 1), done: make(chan struct{}), pending: make(map[string]*pending),
+	}
 }
 
 // A write is given up at the moment at which it is acknowledged: it is in the log, so

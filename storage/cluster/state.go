@@ -45,7 +45,7 @@ func (j *Journal) change(f func(*state)) {
 }
 
 // await waits until the state is as it is wanted, and tells whether that came about
-// before ctx ended or this daemon had to stop.
+// before ctx ended or this daemon stopped.
 func (j *Journal) await(ctx context.Context, wanted func(*state) bool) bool {
 	for {
 		j.mu.Lock()
@@ -62,7 +62,7 @@ func (j *Journal) await(ctx context.Context, wanted func(*state) bool) bool {
 		case <-changed:
 		case <-ctx.Done():
 			return false
-		case <-j.done:
+		case <-j.stopped.Done():
 			return false
 		}
 	}
@@ -118,7 +118,7 @@ func (j *Journal) Behind() error {
 // connection that was just lost, or messages that are just being caught up with, it waits.
 func (j *Journal) mayWrite(ctx context.Context) error {
 	if err := j.DB.Unusable(); err != nil {
-		return schema.StorageUnavailable(err.Error())
+		return err
 	}
 	j.mu.Lock()
 	lost, connected := j.state.lostAt, j.state.connected
