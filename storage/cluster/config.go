@@ -129,3 +129,4 @@ func (c *Config) subject() string      { return "descartes." + c.Name + ".log" }
 func (c *Config) peerSubject() string  { return "descartes." + c.Name + ".peer" }
 func (c *Config) chainSubject() string { return "descartes." + c.Name + ".chain" }
 func (c *Config) bucket() string       { return c.Name + "-snapshots" }
+func (c *Config) storeStream() string  { return "OBJ_" + c.bucket() }

@@ -105,6 +105,9 @@ func (j *Journal) renewSnapshot(ctx context.Context) error {
 	if err := j.settle(ctx); err != nil {
 		return err
 	}
+	if err := j.clearLeftovers(ctx, store); err != nil {
+		return fmt.Errorf("delete what is left of snapshots: %w", err)
+	}
 	if err := j.upload(ctx, store); err != nil {
 		return err
 	}
@@ -189,13 +192,22 @@ func (j *Journal) store(ctx context.Context) (jetstream.ObjectStore, error) {
 	})
 }
 
-// list lists the snapshots of an epoch, the newest first.
-func list(ctx context.Context, store jetstream.ObjectStore, epoch string) (all []snapshot, err error) {
-	ctx, done := context.WithTimeout(ctx, stall)
+// objects lists what is in the store.
+func objects(ctx context.Context, store jetstream.ObjectStore) ([]*jetstream.ObjectInfo, error) {
+	ctx, done := context.WithTimeout(ctx, stall) // or, where an answer is lost, it takes for ever
 	defer done()
-	objects, err := store.List(ctx)
+	all, err := store.List(ctx)
 	if err != nil && !errors.Is(err, jetstream.ErrNoObjectsFound) {
 		return nil, fmt.Errorf("list snapshots: %w", err)
+	}
+	return all, nil
+}
+
+// list lists the snapshots of an epoch, the newest first.
+func list(ctx context.Context, store jetstream.ObjectStore, epoch string) (all []snapshot, err error) {
+	objects, err := objects(ctx, store)
+	if err != nil {
+		return nil, err
 	}
 	for _, o := range objects {
 		position, err := strconv.ParseInt(o.Metadata[metaPosition], 10, 64)

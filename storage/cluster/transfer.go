@@ -77,7 +77,7 @@ type outgoing struct {
 
 // outgoing gives what reads a file that goes into the store of the cluster.
 func (j *Journal) outgoing(t *transfer, file io.Reader) (*outgoing, error) {
-	stream, err := j.js.Stream(t, "OBJ_"+j.config.bucket())
+	stream, err := j.js.Stream(t, j.config.storeStream())
 	if err != nil {
 		return nil, err
 	}
