@@ -86,9 +86,10 @@ func (c *Config) servers() string {
 }
 
 const (
-	// elsewhereAfter is how long the log cannot be followed through a server before
-	// another one is tried.
-	elsewhereAfter = 2 * time.Second
+	// elsewhereAfter is how long the log cannot be followed or written to through a server
+	// before another one is tried: most elections are over by then, and who goes elsewhere
+	// may come to the server that is cut off.
+	elsewhereAfter = 7 * time.Second
 	// stay is how long a server is given at least.
 	stay = 4 * time.Second
 )

@@ -128,7 +128,7 @@ func (j *Journal) send(ctx context.Context, id string, data []byte) (position in
 		default:
 			uncertain = true
 		}
-		if time.Since(began) > 2*attempt {
+		if time.Since(began) > elsewhereAfter {
 			j.elsewhere()
 		}
 		select {
