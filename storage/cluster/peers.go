@@ -44,6 +44,7 @@ type greeting struct {
 	Position    int64  `json:"position"`
 	Chain       string `json:"chain"` // hexadecimal
 	Current     bool   `json:"current"`
+	Making      bool   `json:"making,omitempty"` // a snapshot
 }
 
 // talk tells the others where this daemon is, and compares what they tell.
@@ -128,7 +129,7 @@ func (j *Journal) greeting() greeting {
 	now, _ := j.state.chains.at(j.state.position)
 	return greeting{
 		Name: j.config.Daemon, Version: j.config.Version, Incarnation: j.incarnation,
-		Position: j.state.position, Chain: now.String(), Current: j.state.follows(),
+		Position: j.state.position, Chain: now.String(), Current: j.state.follows(), Making: j.snapshots.making.Load(),
 	}
 }
 
@@ -151,6 +152,18 @@ func (j *Journal) hear(m *nats.Msg) {
 		j.peers.heard = make(map[string]*peer)
 	}
 	j.peers.heard[g.Name] = &peer{greeting: g, at: time.Now()}
+}
+
+// othersMake tells whether another daemon makes a snapshot.
+func (j *Journal) othersMake() bool {
+	j.peers.mu.Lock()
+	defer j.peers.mu.Unlock()
+	for _, p := range j.peers.heard {
+		if p.Making && time.Since(p.at) < there {
+			return true
+		}
+	}
+	return false
 }
 
 // compare looks whether the others had the same chain where they were. That is a

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -41,6 +42,7 @@ const (
 
 // snapshots is what is known of the snapshots.
 type snapshots struct {
+	making atomic.Bool // one is made here
 	mu     sync.Mutex
 	newest *schema.SnapshotStats
 }
@@ -78,7 +80,8 @@ func (j *Journal) keepSnapshots(ctx context.Context) {
 	}
 }
 
-// renewSnapshot makes a snapshot if the newest is too old.
+// renewSnapshot makes a snapshot if the newest is too old. Of several that are made at the
+// same time the last two would be kept, and nothing of the log but what came after them.
 func (j *Journal) renewSnapshot(ctx context.Context) error {
 	if j.Behind() != nil {
 		return nil
@@ -96,9 +99,12 @@ func (j *Journal) renewSnapshot(ctx context.Context) error {
 		return err
 	}
 	j.remember(all)
-	if goesOn(all, info) && !j.isDue(all) {
+	if goesOn(all, info) && !j.isDue(all) || j.othersMake() {
 		return nil
 	}
+	j.snapshots.making.Store(true)
+	defer j.snapshots.making.Store(false)
+	j.greet() // so that the others know at once
 	if found, _ := j.poll(ctx, j.position()); found != agreed && found != outvoted {
 		return nil // nobody shall begin with a journal that is not that of most
 	}
