@@ -203,7 +203,7 @@ func (j *Journal) found(ctx context.Context, place storage.Place) error {
 	_, err := j.js.CreateStream(ctx, jetstream.StreamConfig{
 		Name: j.config.Name, Description: "log of record of a Descartes cluster",
 		Subjects: []string{j.config.subject()}, Storage: jetstream.FileStorage, Replicas: j.config.Replicas,
-		Duplicates: 2 * time.Minute, DenyDelete: true, AllowDirect: true,
+		Duplicates: remembersIDs, DenyDelete: true, AllowDirect: true,
 		Metadata: map[string]string{metaEpoch: place.Epoch, metaFounded: founded},
 	})
 	if err != nil {

@@ -25,6 +25,8 @@ const (
 	attempt = 2 * time.Second
 	// pause is the time between two attempts where nobody listens.
 	pause = 50 * time.Millisecond
+	// remembersIDs is how long the log knows the ids of messages.
+	remembersIDs = 2 * time.Minute
 )
 
 // encodeAll encodes changes as the log has them. One that no message can hold is
@@ -107,8 +109,11 @@ var errUncertain = errors.New("not acknowledged")
 // send puts a message into the stream and gives its position. An error other than
 // errUncertain means that it is not there and will not come.
 func (j *Journal) send(ctx context.Context, id string, data []byte) (position int64, err error) {
-	uncertain, missed, began := false, errLost, time.Now()
+	uncertain, missed, began, first := false, errLost, time.Now(), j.config.Now()
 	for {
+		if uncertain && isLong(first, j.config.Now()) {
+			return 0, errUncertain
+		}
 		if err := j.connected(ctx); err != nil {
 			if uncertain {
 				return 0, errUncertain
@@ -143,6 +148,11 @@ func (j *Journal) send(ctx context.Context, id string, data []byte) (position in
 		}
 	}
 }
+
+// isLong tells that the log may have forgotten the id of a message that was sent first at
+// some time: to send it again could make it twice. The clock of the machine tells, since
+// what else measures time stands still while a machine is suspended.
+func isLong(first, now time.Time) bool { return now.Round(0).Sub(first.Round(0)) > remembersIDs/2 }
 
 // isFull tells whether the leader has refused a message before anybody had it, because
 // there is no room. It gives the lead away then; another one may have room.

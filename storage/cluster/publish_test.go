@@ -2,8 +2,13 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/descartes-tasks/descartes/schema"
 	"github.com/descartes-tasks/descartes/storage"
@@ -26,6 +31,32 @@ func local(t *testing.T) *Journal {
 	return &Journal{
 		DB: db, config: config, stopped: stopped, stop: stop,
 		moved: make(chan struct{}, 1), done: make(chan struct{}), pending: make(map[string]*pending),
+	}
+}
+
+// suspended is a log that does not answer, and the machine is suspended meanwhile.
+type suspended struct {
+	jetstream.JetStream
+	asked int
+	pass  func()
+}
+
+func (s *suspended) PublishMsg(context.Context, *nats.Msg, ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	s.asked++
+	s.pass()
+	return nil, context.DeadlineExceeded
+}
+
+// A message is not sent again when the log may have forgotten its id, which the time that
+// this process measures does not tell.
+func TestNotSentAgainAfterLong(t *testing.T) {
+	j := local(t)
+	now := time.Unix(0, 0)
+	j.config.Now = func() time.Time { return now }
+	log := &suspended{pass: func() { now = now.Add(40 * time.Second) }}
+	j.js, j.state.connected = log, true
+	if _, err := j.send(t.Context(), "id", fence); !errors.Is(err, errUncertain) || log.asked != 2 {
+		t.Errorf("it was sent %d times: %v", log.asked, err)
 	}
 }
 
