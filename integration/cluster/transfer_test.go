@@ -146,6 +146,21 @@ func TestLaggardIsNotCutOff(t *testing.T) {
 	}
 }
 
+// Snapshots go into messages of any size that the servers take.
+func TestSnapshotInSmallParts(t *testing.T) {
+	t.Parallel()
+	way := startNATS(t, 1, natsOptions{extra: "max_payload: 32KB\n"}).all[0].reach("d")
+	one, other := configure(t, way, "a"), configure(t, way, "b")
+	fill(t, one.Storage.Path, 2_000_000)
+	a := open(t, one)
+	defer a.Close()
+	b := open(t, other)
+	defer b.Close()
+	if a.Place() != b.Place() {
+		t.Errorf("%+v, %+v", a.Place(), b.Place())
+	}
+}
+
 // Close has everybody who waits answered, and does not wait for the log.
 func TestCloseEndsWaiting(t *testing.T) {
 	t.Parallel()

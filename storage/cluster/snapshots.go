@@ -250,6 +250,7 @@ func (j *Journal) upload(ctx context.Context, store jetstream.ObjectStore) error
 	}
 	_, err = store.Put(transfer, jetstream.ObjectMeta{
 		Name: fmt.Sprintf("%s-%d", place.Epoch, place.Position),
+		Opts: &jetstream.ObjectMetaOptions{ChunkSize: uint32(min(part, j.conn.MaxPayload()-headroom))},
 		Metadata: map[string]string{
 			metaEpoch: place.Epoch, metaPosition: strconv.FormatInt(place.Position, 10),
 			metaChain: chain(place.Chain).String(), metaAt: strconv.FormatInt(place.At, 10),

@@ -17,6 +17,9 @@ const (
 	// window is how many bytes of a snapshot are sent before the store has those before:
 	// what comes much faster than it can write, it refuses.
 	window = 1 << 20
+	// part is how many bytes of a snapshot a message of the store has, unless that is more
+	// than a server takes.
+	part = 128 << 10
 	// lookAgain is the time between two looks at what the store has.
 	lookAgain = 20 * time.Millisecond
 )
