@@ -2,6 +2,7 @@ package kit
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ type Observer struct {
 	Seen      []Record // a zero one where a connection was made without resuming
 	view      map[string]int64
 	Connected int
+	anywhere  bool // the client is told of all daemons
 	at        int
 	end       int64 // seq of the last write, 0: not yet known
 }
@@ -29,6 +31,18 @@ const EndMark = "end"
 
 // daemon is the one that it asks now.
 func (o *Observer) daemon() Daemon { return o.Daemons[o.at%len(o.Daemons)] }
+
+// url is what a client is told, which connects again by itself.
+func (o *Observer) url() string {
+	if !o.anywhere {
+		return o.daemon().URL()
+	}
+	var all []string
+	for i := range o.Daemons {
+		all = append(all, o.Daemons[(o.at+i)%len(o.Daemons)].URL())
+	}
+	return strings.Join(all, ",")
+}
 
 // NewObserver gives one of everything, for [Observer.Take].
 func NewObserver(name string) *Observer {
@@ -64,6 +78,10 @@ func observers() []*Observer {
 	return []*Observer{
 		{
 			Name: "everything", Params: schema.SubscribeParams{Since: start, DebounceMS: now},
+			follow: (*Observer).reconnect, check: sawEverything,
+		},
+		{
+			Name: "at any daemon", Params: schema.SubscribeParams{Since: start, DebounceMS: now}, anywhere: true,
 			follow: (*Observer).reconnect, check: sawEverything,
 		},
 		{
@@ -135,7 +153,7 @@ func (o *Observer) reconnect(ctx context.Context) error {
 	options.Reconnected = func() { o.Connected++ }
 	c, err := Persist(ctx, func() (*client.Client, error) {
 		o.daemon().Running()
-		return client.Dial(ctx, o.daemon().URL(), options)
+		return client.Dial(ctx, o.url(), options)
 	})
 	if err != nil {
 		return err
