@@ -26,7 +26,6 @@ require (
 	modernc.org/libc v1.80.1 // indirect
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
-	nhooyr.io/websocket v1.8.17 // indirect
 	pgregory.net/rapid v1.3.0 // indirect
 )
 
@@ -37,4 +36,5 @@ require (
 	github.com/nats-io/nkeys v0.4.16
 	go.uber.org/goleak v1.3.0
 	modernc.org/sqlite v1.62.0
+	nhooyr.io/websocket v1.8.17
 )

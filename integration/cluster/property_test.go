@@ -44,6 +44,12 @@ func TestProperties(t *testing.T) {
 		takers = append(takers, k)
 		working.Go(func() { k.work(writing) })
 	}
+	var pipeliners []*pipeliner
+	for i, m := range f.members {
+		p := &pipeliner{t: t, name: fmt.Sprint("p", i), daemon: m}
+		pipeliners = append(pipeliners, p)
+		working.Go(func() { p.work(writing) })
+	}
 	var observers []*kit.Observer
 	for range f.members {
 		observers = append(observers, kit.Observers(t, rotated(f.daemons(), len(observers)))...)
@@ -64,7 +70,7 @@ func TestProperties(t *testing.T) {
 	reading.Wait()
 	late.Stop()
 	file := f.requireEqual()
-	writes, made, lost, claims, events := 0, 0, 0, 0, 0
+	writes, made, lost, claims, piped, events := 0, 0, 0, 0, 0, 0
 	for _, w := range writers {
 		asked, done := w.Check(t, file)
 		writes, made, lost = writes+asked, made+done, lost+w.Lost
@@ -72,12 +78,15 @@ func TestProperties(t *testing.T) {
 	for _, k := range takers {
 		claims += k.check(file)
 	}
+	for _, p := range pipeliners {
+		piped += p.check(file)
+	}
 	for _, o := range observers {
 		o.Check(t, file, end)
 		events += len(o.Seen)
 	}
-	t.Logf("%d writes made of %d asked for, %d answers lost, %d claims; %d events in the journal, %d seen by %d subscribers",
-		made, writes, lost, claims, len(file.Records), events, len(observers))
+	t.Logf("%d writes made of %d asked for, %d answers lost, %d claims, %d creations in bursts; %d events in the journal, %d seen by %d subscribers",
+		made, writes, lost, claims, piped, len(file.Records), events, len(observers))
 }
 
 // rotated gives a list that begins elsewhere.
