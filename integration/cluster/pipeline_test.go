@@ -5,11 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
-	"net/http"
 	"testing"
 	"time"
 
-	"nhooyr.io/websocket"
+	"github.com/gorilla/websocket"
 
 	"github.com/descartes-tasks/descartes/integration/kit"
 	"github.com/descartes-tasks/descartes/schema"
@@ -45,27 +44,27 @@ func (p *pipeliner) work(ctx context.Context) {
 
 // overOne works until the connection is lost.
 func (p *pipeliner) overOne(ctx context.Context) error {
-	web := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	dialer := websocket.Dialer{NetDialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", p.daemon.socket)
-	}}}
-	defer web.CloseIdleConnections()
-	conn, _, err := websocket.Dial(ctx, "ws://localhost/rpc", &websocket.DialOptions{HTTPClient: web})
+	}}
+	conn, _, err := dialer.DialContext(ctx, "ws://localhost/rpc", nil)
 	if err != nil {
 		return nil // it was killed
 	}
-	defer conn.CloseNow()
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	for ctx.Err() == nil {
 		first := p.sent
 		for range burst {
 			name := fmt.Sprintf("%s-%d", p.name, p.sent)
 			request := fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"task.create","params":{"id":%q,"title":%q}}`, p.sent, name, name)
 			p.sent++
-			if conn.Write(ctx, websocket.MessageText, []byte(request)) != nil {
+			if conn.WriteMessage(websocket.TextMessage, []byte(request)) != nil {
 				return nil
 			}
 		}
 		for number := first; number < p.sent; number++ {
-			_, raw, err := conn.Read(ctx)
+			_, raw, err := conn.ReadMessage()
 			if err != nil {
 				return nil
 			}
