@@ -91,7 +91,7 @@ const (
 	// may come to the server that is cut off.
 	elsewhereAfter = 7 * time.Second
 	// stay is how long a server is given at least.
-	stay = 4 * time.Second
+	stay = 2 * time.Second
 )
 
 // elsewhere goes on at another server: this one answers pings, but may be cut off from
