@@ -19,8 +19,9 @@ const (
 	// consumerPatience is how long the servers may take to agree on a consumer.
 	consumerPatience = time.Second
 	// unread is how many bytes of messages are on their way to this daemon, unless two
-	// messages can be larger. A server cuts off who lets 64 MB lie.
-	unread = 16 << 20
+	// messages may have more: on a link of 1 MB/s the answer to a ping still comes through
+	// before the server is taken for stale.
+	unread = 2 << 20
 	// retryAfter is the time between two tries to read, or to apply a message.
 	retryAfter = 100 * time.Millisecond
 	// lookEvery is how often a daemon looks at the stream, whatever comes out of it.
