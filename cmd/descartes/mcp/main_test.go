@@ -37,7 +37,7 @@ const patience = 20 * time.Second
 type daemon struct {
 	t       *testing.T
 	path    string
-	address string
+	address string // known from the first start on, and the same ever after: agents read it at any time
 	stop    func()
 }
 
@@ -59,7 +59,9 @@ func (d *daemon) start() {
 	server := rpc.NewServer(rpc.Config{Emitter: events, Store: db, Version: "test"})
 	listener, err := net.Listen("tcp", d.address)
 	must(d.t, err)
-	d.address = listener.Addr().String()
+	if address := listener.Addr().String(); d.address != address {
+		d.address = address
+	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	d.stop = func() {
