@@ -75,23 +75,24 @@ func TestMachineThatIsCutOffIsNotReady(t *testing.T) {
 		l.cut(silent)
 	}
 	lonely, other := f.members[machine], f.members[(machine+1)%fleetSize]
-	isReady := func(want int) func() error {
+	is := func(m *member, want int) func() error {
 		return func() error {
-			if status, why := readyz(t, lonely); status != want {
-				return fmt.Errorf("%d: %s", status, why)
+			if status, why := readyz(t, m); status != want {
+				return fmt.Errorf("%s is %d: %s", m.name, status, why)
 			}
 			return nil
 		}
 	}
-	eventually(t, "not ready", isReady(http.StatusServiceUnavailable))
-	if status, why := readyz(t, other); status != http.StatusOK {
-		t.Errorf("%s is %d: %s", other.name, status, why)
+	eventually(t, "not ready", is(lonely, http.StatusServiceUnavailable))
+	eventually(t, "ready, when the others have elected a leader", is(other, http.StatusOK))
+	if err := is(lonely, http.StatusServiceUnavailable)(); err != nil {
+		t.Error(err)
 	}
 	task := create(t, other.Dial(), "of the majority")
 	for _, l := range f.around(machine) {
 		l.heal()
 	}
-	eventually(t, "ready again", isReady(http.StatusOK))
+	eventually(t, "ready again", is(lonely, http.StatusOK))
 	waitFor(t, lonely.Dial(), task.Version)
 	f.requireEqual()
 }
