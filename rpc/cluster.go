@@ -53,21 +53,17 @@ func (s *session) fresh(wants *bool) error {
 }
 
 // resume calls what places a cursor. One that another daemon gave may be ahead of this
-// one, and then has to wait. Where it waits in vain, the log of record is asked whether
-// this daemon has everything: if that is not so, or not known, the cursor may be good
-// nevertheless, and the answer is one that may be better later.
+// one. Then the log of record is asked first: while this daemon may lack something the
+// cursor may be good, and the answer is one that may be better later. When it has
+// everything, what it has is announced soon, or never.
 func (s *session) resume(since *string, place func(ctx context.Context) error) error {
 	if s.server.config.Cluster == nil || since == nil || !s.isAhead(*since) {
 		return place(s.ctx)
 	}
-	err := s.await(place)
-	if coded, ok := errorOf(err); !ok || coded.Data.ReasonDetail != schema.CursorAhead {
-		return err
-	}
 	if s.fresh(new(true)) != nil {
 		return schema.NotCaughtUp()
 	}
-	return s.await(place) // what it has now may not be announced yet
+	return s.await(place)
 }
 
 // isAhead tells whether a cursor of this journal is beyond what this daemon has.

@@ -199,7 +199,7 @@ func TestCursorOfAnotherDaemon(t *testing.T) {
 			}
 			later := schema.Cursor{Epoch: d.emitter.Epoch(), Seq: 3}.String()
 			if a := other.ask(method, strings.ReplaceAll(params, ahead, later)); a.Error == nil ||
-				a.Error.Data.ReasonDetail != "ahead" || time.Since(began) != 12*time.Second {
+				a.Error.Data.ReasonDetail != "ahead" || time.Since(began) != 7*time.Second {
 				t.Errorf("%s after %v: %+v", method, time.Since(began), a.Error)
 			}
 			cluster.set(func(c *fakeCluster) { c.fresh = func(context.Context) error { return errors.New("no answer") } })
